@@ -1,6 +1,6 @@
-//! Times metrics over pictures in memory: `time_metrics METRICS THREADS PICTURE[,CLEAR[,HAZY]]...`. Prints a line of JSON
-//! for each metric with the seconds and the values. Threads are over pictures; decoding is not timed.
-//! `tools/bench-metrics` compares the seconds with those of Python packages.
+//! Times metrics over pictures in memory: `time_metrics THREADS PICTURE[,CLEAR[,HAZY]]...`. Reads metrics from standard
+//! input, a line each, and answers each with a line of JSON: the seconds and the values. Threads are over pictures; decoding
+//! is not timed. `tools/bench-metrics` compares the seconds with those of Python packages.
 
 use std::error::Error;
 use std::sync::Mutex;
@@ -19,16 +19,17 @@ struct Case {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [metrics, threads, files @ ..] = &arguments[..] else {
-        return Err("usage: time_metrics METRICS THREADS PICTURE[,CLEAR[,HAZY]]...".into());
+    let [threads, files @ ..] = &arguments[..] else {
+        return Err("usage: time_metrics THREADS PICTURE[,CLEAR[,HAZY]]...".into());
     };
+    let threads = threads.parse()?;
     let cases: Vec<Case> = files.iter().map(|names| open(names)).collect::<Result<_, _>>()?;
-    for name in metrics.split(',') {
-        let metric: Metric = name.parse()?;
+    for line in std::io::stdin().lines() {
+        let metric: Metric = line?.trim().parse()?;
         let start = Instant::now();
-        let values = evaluate(metric, &cases, threads.parse()?);
+        let values = evaluate(metric, &cases, threads);
         let seconds = start.elapsed().as_secs_f64();
-        println!("{}", serde_json::json!({"metric": name, "seconds": seconds, "values": values}));
+        println!("{}", serde_json::json!({"metric": metric.name(), "seconds": seconds, "values": values}));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! Hues are the vectors `(a', b')`. Their difference is `2 sqrt(C1 C2) sin(dh / 2)`, their mean the direction of the
 //! bisector of the shorter arc; multiples of the mean hue follow from its sine and cosine.
 
+use crate::elementary::{exponential, polynomial};
 use crate::lab::{CHUNK, LabChunk, LabConverter};
 use crate::plane::sum;
 use crate::rgb_view::RgbView;
@@ -34,8 +35,8 @@ pub(crate) fn ciede2000(picture: &RgbView<'_>, clear: &RgbView<'_>) -> f64 {
 
 #[inline(always)]
 fn write_differences(first: &LabChunk, second: &LabChunk, differences: &mut [f64; CHUNK]) {
-    for x in 0..CHUNK {
-        differences[x] = difference([first.l[x], first.a[x], first.b[x]], [second.l[x], second.a[x], second.b[x]]);
+    for (x, value) in differences.iter_mut().enumerate() {
+        *value = difference([first.l[x], first.a[x], first.b[x]], [second.l[x], second.a[x], second.b[x]]);
     }
 }
 
@@ -151,30 +152,6 @@ const fn square_terms() -> [f64; 16] {
     terms
 }
 
-/// Returns `e^x` for `x` of -100 to 0: the series for the part below a power of two, whose exponent is put in as bits.
-#[inline(always)]
-fn exponential(x: f64) -> f64 {
-    const TERMS: [f64; 13] = inverse_factorials();
-    // Adding this rounds to an integer, which then lies in the lowest bits.
-    const ROUNDING: f64 = 6_755_399_441_055_744.0;
-    let shifted = x * std::f64::consts::LOG2_E + ROUNDING;
-    let exponent = shifted - ROUNDING;
-    let rest = x - exponent * std::f64::consts::LN_2;
-    let scale = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
-    polynomial(&TERMS, rest) * scale
-}
-
-/// `1 / n!` for `n` from 0.
-const fn inverse_factorials() -> [f64; 13] {
-    let mut terms = [1.0; 13];
-    let mut n = 1;
-    while n < 13 {
-        terms[n] = terms[n - 1] / n as f64;
-        n += 1;
-    }
-    terms
-}
-
 /// Returns the sine of an angle of 0 to 60 degrees, in radians, by its series.
 #[inline(always)]
 fn sine_below_60_degrees(angle: f64) -> f64 {
@@ -191,16 +168,6 @@ const fn sine_terms() -> [f64; 9] {
         n += 1;
     }
     terms
-}
-
-/// Returns the polynomial with these coefficients, the constant one first.
-#[inline(always)]
-fn polynomial<const TERMS: usize>(terms: &[f64; TERMS], x: f64) -> f64 {
-    let mut value = terms[TERMS - 1];
-    for term in terms[..TERMS - 1].iter().rev() {
-        value = value * x + term;
-    }
-    value
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use crate::ciede2000::ciede2000;
 use crate::contrast_indicators::{EdgePicture, black_share, gradient_ratio, new_edge_rate, saturated_share};
 use crate::entropy::entropy;
 use crate::fade::{self, fade};
+use crate::fsimc::fsimc;
 use crate::gmsd::gmsd;
-use crate::gray::{gray_levels, gray_plane};
+use crate::gray::{gray_levels, gray_plane, level_plane};
 use crate::instruction_set::InstructionSet;
 use crate::metric::{Metric, Reference};
 use crate::ms_ssim::ms_ssim;
@@ -19,6 +20,7 @@ use crate::piqe::piqe;
 use crate::psnr::psnr;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
+use crate::vifp::vifp;
 
 /// The picture to measure and the pictures to compare it with.
 #[derive(Clone, Copy)]
@@ -132,36 +134,41 @@ impl Evaluator {
         let reference = || reference.expect("the reference was checked");
         let levels = &shared.levels;
         let edges = || shared.edges.get_or_init(|| self.edge_pictures(&reference(), &inputs.picture));
-        let value = self.instructions.run(
-            #[inline(always)]
-            || match metric {
-                Metric::PsnrRgb => psnr(inputs.picture.samples(), reference().samples()),
-                Metric::PsnrGray => psnr(levels, &gray_levels(&reference())),
-                Metric::Ssim => ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-                Metric::SsimFull => ssim_full(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-                Metric::MsSsim => ms_ssim(&gray_plane(&inputs.picture), &gray_plane(&reference())),
-                Metric::Gmsd => Ok(gmsd(levels, &gray_levels(&reference()), width)),
-                Metric::Niqe => niqe(levels, width, &self.parameters.niqe),
-                Metric::Brisque => brisque(levels, width, &self.parameters.brisque),
-                Metric::Fade => fade(&inputs.picture, &self.parameters.fade),
-                Metric::Piqe => Ok(piqe(levels, width)),
-                Metric::Ciede2000 => Ok(ciede2000(&inputs.picture, &reference())),
-                Metric::Entropy => Ok(entropy(levels)),
-                Metric::E => new_edge_rate(edges()),
-                Metric::R => gradient_ratio(edges()),
-                Metric::Sigma => Ok(black_share(levels)),
-                Metric::Sigma255 => Ok(saturated_share(levels)),
-            },
-        );
-        let flat_share = self.instructions.run(
-            #[inline(always)]
-            || match metric {
-                Metric::Niqe => niqe::flat_share(levels, width),
-                Metric::Brisque => Some(brisque::flat_share(levels, width)),
-                Metric::Fade => fade::flat_share(levels, width),
-                _ => None,
-            },
-        );
+        // A closure for each metric: one for all would be a function that takes minutes to compile.
+        macro_rules! run {
+            ($value:expr) => {
+                self.instructions.run(
+                    #[inline(always)]
+                    || $value,
+                )
+            };
+        }
+        let value = match metric {
+            Metric::PsnrRgb => run!(psnr(inputs.picture.samples(), reference().samples())),
+            Metric::PsnrGray => run!(psnr(levels, &gray_levels(&reference()))),
+            Metric::Ssim => run!(ssim(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::SsimFull => run!(ssim_full(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::MsSsim => run!(ms_ssim(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::Gmsd => run!(Ok(gmsd(levels, &gray_levels(&reference()), width))),
+            Metric::Niqe => run!(niqe(levels, width, &self.parameters.niqe)),
+            Metric::Brisque => run!(brisque(levels, width, &self.parameters.brisque)),
+            Metric::Fade => run!(fade(&inputs.picture, &self.parameters.fade)),
+            Metric::Piqe => run!(Ok(piqe(levels, width))),
+            Metric::Ciede2000 => run!(Ok(ciede2000(&inputs.picture, &reference()))),
+            Metric::Vifp => run!(vifp(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::Fsimc => fsimc(self.instructions, &inputs.picture, &reference()),
+            Metric::Entropy => run!(Ok(entropy(levels))),
+            Metric::E => run!(new_edge_rate(edges())),
+            Metric::R => run!(gradient_ratio(edges())),
+            Metric::Sigma => run!(Ok(black_share(levels))),
+            Metric::Sigma255 => run!(Ok(saturated_share(levels))),
+        };
+        let flat_share = match metric {
+            Metric::Niqe => run!(niqe::flat_share(levels, width)),
+            Metric::Brisque => run!(Some(brisque::flat_share(levels, width))),
+            Metric::Fade => run!(fade::flat_share(levels, width)),
+            _ => None,
+        };
         Measurement { value, flat_share }
     }
 

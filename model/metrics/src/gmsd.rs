@@ -13,7 +13,7 @@ const GRADIENT_SCALE: f64 = 12.0;
 /// pixel has the deviation 0.
 #[inline(always)]
 pub(crate) fn gmsd(picture: &[u8], clear: &[u8], width: usize) -> f64 {
-    let [first, second] = [picture, clear].map(|levels| Halved::new(levels, width));
+    let (first, second) = (Halved::new(picture, width), Halved::new(clear, width));
     let mut map = vec![0.0; first.width * first.height];
     let mut squares = [vec![0; first.width], vec![0; first.width]];
     for (y, row) in map.chunks_exact_mut(first.width).enumerate() {

@@ -25,11 +25,17 @@ pub(crate) fn gray_levels(picture: &RgbView<'_>) -> Vec<u8> {
 /// Returns the gray levels of a picture as doubles.
 #[inline(always)]
 pub(crate) fn gray_plane(picture: &RgbView<'_>) -> Plane {
-    let mut values = vec![0.0; picture.width() * picture.height()];
-    for (value, level) in values.iter_mut().zip(gray_levels(picture)) {
-        *value = f64::from(level);
+    level_plane(&gray_levels(picture), picture.width())
+}
+
+/// Returns gray levels, `width` in a row, as doubles.
+#[inline(always)]
+pub(crate) fn level_plane(levels: &[u8], width: usize) -> Plane {
+    let mut values = vec![0.0; levels.len()];
+    for (value, level) in values.iter_mut().zip(levels) {
+        *value = f64::from(*level);
     }
-    Plane::new(values, picture.width(), picture.height())
+    Plane::new(values, width, levels.len() / width)
 }
 
 #[cfg(test)]

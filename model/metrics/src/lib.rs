@@ -1,13 +1,13 @@
-//! Classic image quality metrics in double precision: full-reference ones (PSNR, SSIM, MS-SSIM, GMSD, CIEDE2000), blind
-//! ones (NIQE, BRISQUE, FADE, PIQE, entropy) and the contrast indicators of dehazing (`e`, `r`, `sigma`).
+//! Classic image quality metrics in double precision: full-reference ones (PSNR, SSIM, MS-SSIM, GMSD, CIEDE2000, VIFp,
+//! FSIMc), blind ones (NIQE, BRISQUE, FADE, PIQE, entropy) and the contrast indicators of dehazing (`e`, `r`, `sigma`).
 //!
 //! The crate is pure: it takes 8-bit pictures and returns numbers. It reads no files and starts no threads. Each sum has
-//! a fixed order and each transcendental function comes from `libm`, so a value has the same bits on every CPU,
-//! with every [`InstructionSet`].
+//! a fixed order and each transcendental function comes from `libm` or is a polynomial, so a value has the same bits on
+//! every CPU, with every [`InstructionSet`].
 //!
 //! | Metric | Compares with | Better |
 //! |---|---|---|
-//! | `psnr_rgb`, `psnr_gray`, `ssim`, `ssim_full`, `ms_ssim` | clear picture | higher |
+//! | `psnr_rgb`, `psnr_gray`, `ssim`, `ssim_full`, `ms_ssim`, `vifp`, `fsimc` | clear picture | higher |
 //! | `gmsd`, `ciede2000` | clear picture | lower |
 //! | `niqe`, `brisque`, `fade`, `piqe` | nothing | lower |
 //! | `entropy` | nothing | higher |
@@ -36,9 +36,12 @@ mod cholesky;
 mod ciede2000;
 mod contrast_indicators;
 mod downsample;
+mod elementary;
 mod entropy;
 mod evaluate;
 mod fade;
+mod fourier;
+mod fsimc;
 mod generalized_gaussian;
 mod gmsd;
 mod gray;
@@ -51,12 +54,14 @@ mod mscn;
 mod neighbour_products;
 mod niqe;
 mod parameters;
+mod phase_congruency;
 mod piqe;
 mod plane;
 mod pseudo_inverse;
 mod psnr;
 mod rgb_view;
 mod ssim;
+mod vifp;
 mod visible_edges;
 mod window;
 

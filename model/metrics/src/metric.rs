@@ -20,6 +20,10 @@ pub enum Metric {
     Gmsd,
     /// Mean colour difference CIEDE2000 (Sharma 2005).
     Ciede2000,
+    /// Visual information fidelity in the pixel domain (Sheikh 2006).
+    Vifp,
+    /// Feature similarity with colour (Zhang 2011).
+    Fsimc,
     /// Naturalness image quality evaluator (Mittal 2013).
     Niqe,
     /// Blind/referenceless image spatial quality evaluator (Mittal 2012).
@@ -72,7 +76,7 @@ struct Definition {
 
 impl Metric {
     /// All metrics, in the order of tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::PsnrRgb,
         Self::PsnrGray,
         Self::Ssim,
@@ -80,6 +84,8 @@ impl Metric {
         Self::MsSsim,
         Self::Gmsd,
         Self::Ciede2000,
+        Self::Vifp,
+        Self::Fsimc,
         Self::Niqe,
         Self::Brisque,
         Self::Fade,
@@ -132,6 +138,8 @@ impl Metric {
             Self::MsSsim => ("ms_ssim", Higher, Some(Clear), 176, "multi-scale structural similarity"),
             Self::Gmsd => ("gmsd", Lower, Some(Clear), 1, "gradient magnitude similarity deviation"),
             Self::Ciede2000 => ("ciede2000", Lower, Some(Clear), 1, "mean CIEDE2000 colour difference"),
+            Self::Vifp => ("vifp", Higher, Some(Clear), 41, "visual information fidelity in the pixel domain"),
+            Self::Fsimc => ("fsimc", Higher, Some(Clear), 1, "feature similarity with colour"),
             Self::Niqe => ("niqe", Lower, None, 96, "naturalness image quality evaluator"),
             Self::Brisque => ("brisque", Lower, None, 1, "blind/referenceless image spatial quality evaluator"),
             Self::Fade => ("fade", Lower, None, 16, "fog aware density evaluator"),

@@ -1,7 +1,7 @@
 //! Multi-scale structural similarity (Wang 2003) by the authors' `msssim.m`: five scales, each half of the one before, the
 //! contrast of the first four and the whole similarity of the last, to the power of their weights.
 
-use crate::downsample::downsample;
+use crate::downsample::{Beyond, downsample};
 use crate::evaluate::Undefined;
 use crate::plane::Plane;
 use crate::ssim::similarity;
@@ -22,14 +22,20 @@ pub(crate) fn ms_ssim(picture: &Plane, clear: &Plane) -> Result<f64, Undefined> 
     if picture.width.min(picture.height) < SMALLEST_SIDE {
         return Err(Undefined::TooSmall("sides of 176 pixels"));
     }
-    let first = similarity(picture, clear);
-    let mut product = power(first.contrast, WEIGHTS[0])?;
-    let mut halves = [downsample(picture, 2), downsample(clear, 2)];
-    for weight in &WEIGHTS[1..4] {
-        product *= power(similarity(&halves[0], &halves[1]).contrast, *weight)?;
-        halves = [downsample(&halves[0], 2), downsample(&halves[1], 2)];
+    let mut product = 1.0;
+    let mut smaller: Option<[Plane; 2]> = None;
+    for (scale, weight) in WEIGHTS.into_iter().enumerate() {
+        let [picture, clear] = smaller.as_ref().map_or([picture, clear], |[picture, clear]| [picture, clear]);
+        let means = similarity(picture, clear);
+        if scale + 1 == WEIGHTS.len() {
+            product *= power(means.ssim, weight)?;
+            break;
+        }
+        product *= power(means.contrast, weight)?;
+        // Not by `map`, whose closure would be compiled for the baseline.
+        smaller = Some([downsample(picture, 2, Beyond::Mirror), downsample(clear, 2, Beyond::Mirror)]);
     }
-    Ok(product * power(similarity(&halves[0], &halves[1]).ssim, WEIGHTS[4])?)
+    Ok(product)
 }
 
 fn power(mean: f64, weight: f64) -> Result<f64, Undefined> {

@@ -1,7 +1,7 @@
 //! Structural similarity (Wang 2004) by the authors' `ssim.m` of 2009: 11x11 Gaussian window of deviation 1.5, without the
 //! border. The golden values are checked in `tests/goldens.rs`.
 
-use crate::downsample::downsample;
+use crate::downsample::{Beyond, downsample};
 use crate::evaluate::Undefined;
 use crate::plane::{Plane, sum};
 use crate::window::{Rows, Size, filter_rows, gaussian};
@@ -32,10 +32,13 @@ pub(crate) struct Similarity {
 pub(crate) fn ssim(picture: &Plane, clear: &Plane) -> Result<f64, Undefined> {
     // Halves are rounded up, as in MATLAB: 640 / 256 becomes 3, which Python's `round` makes 2.
     let factor = (picture.width.min(picture.height) + AIMED_SIDE / 2) / AIMED_SIDE;
-    if factor <= 1 {
-        return ssim_full(picture, clear);
+    let mut smaller = None;
+    if factor > 1 {
+        // Not by `map`, whose closure would be compiled for the baseline.
+        smaller = Some([downsample(picture, factor, Beyond::Mirror), downsample(clear, factor, Beyond::Mirror)]);
     }
-    ssim_full(&downsample(picture, factor), &downsample(clear, factor))
+    let [picture, clear] = smaller.as_ref().map_or([picture, clear], |[picture, clear]| [picture, clear]);
+    ssim_full(picture, clear)
 }
 
 /// Returns the similarity of two gray planes of equal size without downsampling.

@@ -1,5 +1,7 @@
 //! Compares each metric with the golden values of `shared/metrics`. Skips with a message where that folder is missing.
 
+#![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -96,6 +98,8 @@ golden_tests! {
     ms_ssim: MsSsim,
     gmsd: Gmsd,
     ciede2000: Ciede2000,
+    vifp: Vifp,
+    fsimc: Fsimc,
     entropy: Entropy,
     fade: Fade,
     e: E,
