@@ -10,6 +10,7 @@ pub mod dataset;
 pub mod digest;
 pub mod file_kinds;
 pub mod header_index;
+pub mod import_scores;
 pub mod metric;
 pub mod model_spec;
 pub mod names;

@@ -13,6 +13,7 @@ mod detach;
 mod explain;
 mod leaderboard;
 mod local_only;
+mod import_scores;
 mod metrics;
 mod model;
 mod output;
@@ -72,6 +73,8 @@ enum Command {
     Model(Box<model::Args>),
     /// Lists the metrics that pictures can be scored by.
     Metrics(metrics::Args),
+    /// Imports scores that other code made, as a metric of its own.
+    ImportScores(Box<import_scores::Args>),
     /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
     Demo(demo::Args),
     /// Draws where the model looks in a picture, and prints the scores of its windows.
@@ -114,6 +117,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Model(args) => model::run(&args),
         Command::Metrics(args) => metrics::run(&args),
+        Command::ImportScores(args) => block_on(import_scores::run(&args)),
         Command::Demo(args) => demo::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Report(args) => block_on(report::run(&args)),

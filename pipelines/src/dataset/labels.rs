@@ -2,6 +2,7 @@
 //! label, is counted as a fault or in a note, or is an error.
 
 mod matching;
+mod score_table;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,8 @@ use arrow::array::{Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
 
 use self::matching::{LabelTarget, Matcher};
+pub(crate) use self::score_table::read_scores;
+pub use self::score_table::{ScoreColumns, TableScore};
 use super::data_set::DataSet;
 use super::definition::{Definition, LabelsDefinition, Repeated, contradiction};
 use super::error::{DatasetError, UnlocatedError};
@@ -279,7 +282,7 @@ fn assign(
         subjects.iter().zip(&meant).filter(move |(_, meant)| **meant == kind).map(|(subject, _)| *subject)
     };
     let without: Vec<&LabelTarget> = subjects_with(PathMatch::None).collect();
-    let hint = if without.is_empty() { None } else { matcher.explain(&without) };
+    let hint = if without.is_empty() { None } else { matcher.explain(&without, accepting_in_labels) };
     let is_any = meant.iter().any(|meant| matches!(meant, PathMatch::One(_)));
     if rows.is_empty() {
         return Err((None, LabelError::Content("it has a header and no rows".to_owned())));
@@ -299,6 +302,13 @@ fn assign(
     let mut notes = how.notes(&labels.ignore);
     notes.extend(assign_matched(labels, rows, &meant, pictures)?);
     Ok(notes)
+}
+
+/// Says how the definition accepts differences between names.
+fn accepting_in_labels(options: &[&str]) -> String {
+    let options: Vec<String> = options.iter().map(|option| format!("\"{option}\"")).collect();
+    let value = if options.len() == 1 { options[0].clone() } else { format!("[{}]", options.join(", ")) };
+    format!("`ignore = {value}` in [labels] accepts these")
 }
 
 fn assign_matched(

@@ -7,7 +7,7 @@ use dqa_pipelines::dataset::{self, Definition};
 use dqa_service::program::{note, with_hint};
 
 /// Finds the definitions of the data sets on the command line, in the order of their names.
-pub(super) fn find_definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
+pub(in crate::cli) fn find_definitions(texts: &[String]) -> anyhow::Result<Vec<Definition>> {
     let find = |text: &String| dataset::find_definition(text, Path::new("")).map_err(anyhow::Error::from);
     let mut definitions: Vec<Definition> = texts.iter().map(find).collect::<Result<_, _>>()?;
     // The same request is the same run, in whichever order it names the data sets.

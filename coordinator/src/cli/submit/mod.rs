@@ -10,6 +10,8 @@ use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 
+pub(super) use datasets::find_definitions;
+
 use super::detach;
 #[cfg(not(feature = "cluster"))]
 use super::without_cluster_feature as remote;

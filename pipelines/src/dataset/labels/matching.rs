@@ -191,17 +191,18 @@ impl<'d> Matcher<'d> {
         subjects.iter().map(find).collect()
     }
 
-    /// Returns the likely reason why these labels have no picture, and what the user can do about it.
-    pub(super) fn explain(&self, subjects: &[&LabelTarget]) -> Option<String> {
+    /// Returns the likely reason why these labels have no picture, and what the user can do about it. `accepting` says how
+    /// the differences with these names are accepted.
+    pub(super) fn explain(&self, subjects: &[&LabelTarget], accepting: impl Fn(&[&str]) -> String) -> Option<String> {
         let zeros = Leniency { extension: true, zeros: true, case: false };
         let case = Leniency { extension: true, zeros: false, case: true };
         let both = Leniency { extension: true, zeros: true, case: true };
         let causes = [
-            (zeros, "leading zeros, which spreadsheets take away", "ignore = \"zeros\""),
-            (case, "upper and lower case", "ignore = \"case\""),
-            (both, "leading zeros and upper and lower case", "ignore = [\"zeros\", \"case\"]"),
+            (zeros, "leading zeros, which spreadsheets take away", &["zeros"][..]),
+            (case, "upper and lower case", &["case"]),
+            (both, "leading zeros and upper and lower case", &["zeros", "case"]),
         ];
-        for (leniency, differ, option) in causes {
+        for (leniency, differ, options) in causes {
             let meant = self.find_by(subjects, leniency);
             let mut fits = subjects.iter().zip(&meant).filter_map(|(subject, meant)| match meant {
                 PathMatch::One(number) => Some((subject, *number)),
@@ -211,9 +212,9 @@ impl<'d> Matcher<'d> {
                 let (count, image) = (1 + fits.count(), &self.pictures[number as usize].image);
                 let name = self.own_text(subject, number);
                 return Some(format!(
-                    "{count} of them differ from pictures in {differ} (`{}` and `{name}` of {image}): `{option}` in [labels] \
-                     accepts these",
-                    subject.text()
+                    "{count} of them differ from pictures in {differ} (`{}` and `{name}` of {image}): {}",
+                    subject.text(),
+                    accepting(options)
                 ));
             }
         }
