@@ -28,7 +28,7 @@ pub(crate) const RUN_COLUMN: &str = "run";
 /// The table's columns. Every row has a metric.
 pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let mut fields = vec![Arc::new(Field::new(RUN_COLUMN, DataType::Utf8, false))];
-    fields.extend(scores::SCHEMA.fields().iter().cloned().map(|field| {
+    fields.extend(scores::SCHEMA.fields().iter().map(|field| {
         let is_nullable = field.is_nullable() && field.name() != METRIC;
         Arc::new(field.as_ref().clone().with_nullable(is_nullable))
     }));

@@ -41,6 +41,7 @@ fn part(key: &str, metric: Option<&str>) -> serde_json::Value {
 /// Returns the record of a run with these metrics, each with its fingerprint and its part.
 fn record_of_metrics(name: &str, metrics: &[(&str, &str, &str)]) -> RunRecord {
     let mut record = record(name, "", &[]);
+    record.spec.model = format!("model-{name}");
     for (metric, fingerprint, key) in metrics {
         let metric_name = Some(*metric).filter(|metric| *metric != CLIP_DQA);
         let (name, direction) = (metric.parse().unwrap(), Direction::Higher);
@@ -274,6 +275,7 @@ async fn runs_that_share_parts_of_several_metrics_are_told_apart() {
     for sql in [
         "SELECT run, metric, avg(score) FROM scores GROUP BY 1, 2".to_owned(),
         "SELECT run, avg(score) FROM scores WHERE metric = 'niqe' GROUP BY run".to_owned(),
+        "SELECT r.model, s.metric, avg(s.score) FROM scores s JOIN runs r USING (run) GROUP BY 1, 2".to_owned(),
         format!("SELECT a.run, corr(a.score, b.score) {both} GROUP BY 1"),
         format!("SELECT corr(a.score, b.score) {both} AND a.run = 'm'"),
         "SELECT corr(a.score, b.score) FROM scores a, scores b WHERE a.image = b.image AND a.run = b.run
