@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::{DatasetName, MetricName};
-use dqa_pipelines::report::{require_complete, select_metric};
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, RunComparison};
+use dqa_pipelines::report::{require_complete, select_metric};
 use dqa_service::program::{ExitStatus, OutputFormat, note, with_own_hint};
 
 use super::args::StoreArgs;

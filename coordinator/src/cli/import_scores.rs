@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use dqa_pipelines::dataset::{self, Definition, ScoreColumns};
+use dqa_pipelines::dataset::{self, Definition, Ignore, ScoreColumns};
 use dqa_pipelines::import_scores::{ImportOptions, import_scores};
 use dqa_pipelines::metric::Direction;
 use dqa_pipelines::names::{MetricName, RunName};
@@ -43,19 +43,31 @@ pub(super) struct Args {
 
     /// Column of the pictures' names [default: image, if the table has it].
     #[arg(long, env = "DQA_IMAGE_COLUMN", value_name = "COLUMN")]
-    image_column: Option<String>,
+    image: Option<String>,
 
     /// Column of the scenes' names, if there is no column of pictures.
     #[arg(long, env = "DQA_SCENE_COLUMN", value_name = "COLUMN")]
-    scene_column: Option<String>,
+    scene: Option<String>,
 
     /// Column of the algorithms' names, if there is no column of pictures.
     #[arg(long, env = "DQA_ALGORITHM_COLUMN", value_name = "COLUMN")]
-    algorithm_column: Option<String>,
+    algorithm: Option<String>,
+
+    /// Column of the scenes' groups, if there is no column of pictures and groups share names of scenes.
+    #[arg(long, env = "DQA_GROUP_COLUMN", value_name = "COLUMN")]
+    group: Option<String>,
+
+    /// Differences of names to ignore, joined by commas: zeros (`1` matches `0001`), case.
+    #[arg(long, env = "DQA_IGNORE", value_enum, value_delimiter = ',', value_name = "WHAT")]
+    ignore: Vec<IgnoreArg>,
+
+    /// Sheet of a workbook [default: the first].
+    #[arg(long, env = "DQA_SHEET", value_name = "NAME")]
+    sheet: Option<String>,
 
     /// Column of the scores [default: score].
     #[arg(long, env = "DQA_SCORE_COLUMN", value_name = "COLUMN")]
-    score_column: Option<String>,
+    score: Option<String>,
 
     /// Name of the run, for one data set [default: made of the data set's and the metric's names].
     #[arg(long, env = "DQA_RUN_NAME", value_name = "RUN")]
@@ -69,6 +81,23 @@ pub(super) struct Args {
 
     #[command(flatten)]
     report: ReportArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum IgnoreArg {
+    /// Leading zeros of a number.
+    Zeros,
+    /// Upper and lower case.
+    Case,
+}
+
+impl From<IgnoreArg> for Ignore {
+    fn from(ignore: IgnoreArg) -> Ignore {
+        match ignore {
+            IgnoreArg::Zeros => Ignore::Zeros,
+            IgnoreArg::Case => Ignore::Case,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -108,11 +137,13 @@ fn options(args: &Args, definition: &Definition) -> ImportOptions {
         file: args.file.clone(),
         base: PathBuf::new(),
         columns: ScoreColumns {
-            image: args.image_column.clone(),
-            scene: args.scene_column.clone(),
-            algorithm: args.algorithm_column.clone(),
-            score: args.score_column.clone(),
-            ..ScoreColumns::default()
+            image: args.image.clone(),
+            scene: args.scene.clone(),
+            algorithm: args.algorithm.clone(),
+            group: args.group.clone(),
+            score: args.score.clone(),
+            ignore: args.ignore.iter().map(|ignore| (*ignore).into()).collect(),
+            sheet: args.sheet.clone(),
         },
         metric: args.metric.clone(),
         direction: match args.direction {

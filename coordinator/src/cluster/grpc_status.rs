@@ -80,6 +80,7 @@ pub(super) fn from_sql_error(error: SqlError) -> Status {
         SqlError::Table { .. } => (Code::Internal, "internal"),
         SqlError::Query(_) => (Code::InvalidArgument, "bad_query"),
         SqlError::MixedRuns { .. } => (Code::InvalidArgument, "mixed_runs"),
+        SqlError::MixedMetrics { .. } => (Code::InvalidArgument, "mixed_metrics"),
     };
     with_hint(refused(code, own, causes(&error).to_string()), advice)
 }

@@ -14,9 +14,9 @@ use dqa_engine::inference::InferenceSettings;
 use dqa_engine::shard::operator::{self, RowScorerExtension};
 use dqa_engine::shard::{ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
+use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::parts::{self, PartCounts, PartState};
 use dqa_pipelines::picture_limits::PictureLimits;
-use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
@@ -190,7 +190,11 @@ async fn a_shard_for_another_model_is_refused() {
     let mut shard = fixture.shard("p", &[fixture.picture("1.png", &png(1))], &[]);
     shard.parts[0].columns.fingerprint = "ab".repeat(32);
     let error = fixture.try_score(&shard).await.unwrap_err();
-    assert!(chain(&error).contains(&format!("is for clip-dqa {}", shard.parts[0].columns.fingerprint)), "{}", chain(&error));
+    assert!(
+        chain(&error).contains(&format!("is for clip-dqa {}", shard.parts[0].columns.fingerprint)),
+        "{}",
+        chain(&error)
+    );
     assert_eq!(parts::inspect(&fixture.store, &shard.parts[0].key(), 1).await.unwrap(), PartState::Missing);
 }
 

@@ -53,7 +53,6 @@ impl MetricArgs {
     pub fn is_default(&self) -> bool {
         self.metrics == [CLIP_DQA] && self.parameters.metric_parameters.is_none()
     }
-
 }
 
 impl ParameterArgs {

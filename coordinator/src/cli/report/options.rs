@@ -133,7 +133,8 @@ impl ReportArgs {
             OutputFormat::Json => report.json(tables[0]),
             OutputFormat::Csv => report.csv(tables[0]),
             OutputFormat::Table => {
-                let texts = tables.iter().map(|table| report.text_with(*table, emphasis())).filter(|text| !text.is_empty());
+                let texts =
+                    tables.iter().map(|table| report.text_with(*table, emphasis())).filter(|text| !text.is_empty());
                 texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
             }
         };

@@ -7,7 +7,9 @@ use dqa_service::program::{ExitStatus, OutputFormat, with_hint};
 
 use super::args::{Args, TableArg};
 use crate::cli::args::Engine;
-use crate::cli::coordinator_client::{Client, find_run, get_report, group_agreement, report_request, status_error, table_to_wire};
+use crate::cli::coordinator_client::{
+    Client, find_run, get_report, group_agreement, report_request, status_error, table_to_wire,
+};
 use crate::cli::output::print_text;
 
 /// Fetches the report and shows it.
@@ -26,7 +28,10 @@ async fn correlate(args: &Args, client: &mut Client) -> anyhow::Result<String> {
         let error = anyhow!("--engine cluster computes correlations, and no other table");
         return Err(with_hint(error, "--engine local has all tables"));
     }
-    let request = v1::CorrelateRequest { name: find_run(client, &args.run).await?.name };
+    let request = v1::CorrelateRequest {
+        name: find_run(client, &args.run).await?.name,
+        metric: args.metric.as_ref().map(ToString::to_string).unwrap_or_default(),
+    };
     let answer = client.correlate(request).await.map_err(|status| status_error(&status))?.into_inner();
     let groups = answer.groups.into_iter().map(group_agreement).collect::<anyhow::Result<Vec<_>>>()?;
     Ok(match args.report.format {

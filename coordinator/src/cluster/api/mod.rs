@@ -99,8 +99,9 @@ impl CoordinatorService for Api {
 
     async fn correlate(&self, request: Request<v1::CorrelateRequest>) -> Answer<v1::CorrelateResponse> {
         let plane = self.0.plane()?;
-        let record = run_lookup::read_record(&plane, &request.into_inner().name).await?;
-        Ok(Response::new(v1::CorrelateResponse { groups: queries::correlate(&plane, &record).await? }))
+        let v1::CorrelateRequest { name, metric } = request.into_inner();
+        let record = run_lookup::read_record(&plane, &name).await?;
+        Ok(Response::new(v1::CorrelateResponse { groups: queries::correlate(&plane, &record, &metric).await? }))
     }
 
     async fn list_workers(&self, _: Request<v1::ListWorkersRequest>) -> Answer<v1::ListWorkersResponse> {

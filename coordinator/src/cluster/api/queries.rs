@@ -2,7 +2,7 @@
 
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::execution::SendableRecordBatchStream;
-use dqa_pipelines::names::RunName;
+use dqa_pipelines::names::{MetricName, RunName};
 use dqa_pipelines::report;
 use dqa_pipelines::run::RunRecord;
 use dqa_proto::v1::{self, QueryResponse};
@@ -15,7 +15,9 @@ use tonic::Status;
 use super::run_lookup::{self, RUNS_MAX};
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::distributed_query::distributed_session;
-use crate::cluster::grpc_status::{from_query_error, from_report_error, from_sql_error, internal, invalid_argument};
+use crate::cluster::grpc_status::{
+    from_query_error, from_report_error, from_sql_error, internal, invalid, invalid_argument,
+};
 use crate::cluster::wire;
 
 /// The size of one message of an answer.
@@ -107,14 +109,22 @@ async fn send_pieces(rows: &mut SendableRecordBatchStream, sender: &PieceSender)
 ///
 /// # Errors
 /// When the run is not complete, or the workers fail.
-pub(super) async fn correlate(plane: &ControlPlane, record: &RunRecord) -> Result<Vec<v1::GroupAgreement>, Status> {
+pub(super) async fn correlate(
+    plane: &ControlPlane,
+    record: &RunRecord,
+    metric: &str,
+) -> Result<Vec<v1::GroupAgreement>, Status> {
+    let metric = Some(metric).filter(|name| !name.is_empty()).map(str::parse).transpose();
+    let metric: Option<MetricName> = metric.map_err(|error| invalid("bad_name", &error))?;
+    let selected = report::select_metric(record, metric.as_ref()).map_err(from_report_error)?;
     report::require_complete(&plane.store, std::slice::from_ref(record)).await.map_err(from_report_error)?;
     let selection = Selection::run(record.name.clone());
     let session = distributed_session(&plane.backend, &plane.store, &selection).await.map_err(from_sql_error)?;
-    let groups = distributed::correlations(&session, record).await.map_err(|error| match error {
-        CorrelationsError::Report(error) => from_report_error(error),
-        CorrelationsError::Sql(error) => from_sql_error(error),
-        CorrelationsError::Engine(error) => from_query_error(error),
-    })?;
+    let groups =
+        distributed::correlations(&session, record, &selected.metrics()[0]).await.map_err(|error| match error {
+            CorrelationsError::Report(error) => from_report_error(error),
+            CorrelationsError::Sql(error) => from_sql_error(error),
+            CorrelationsError::Engine(error) => from_query_error(error),
+        })?;
     Ok(groups.into_iter().map(wire::agreement_to_wire).collect())
 }
