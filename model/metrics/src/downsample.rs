@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn an_odd_square_is_centred_and_mirrors_the_first_pixel() {
-        let plane = Plane::new(vec![3.0, 6.0, 9.0, 12.0].repeat(3), 4, 3);
+        let plane = Plane::new([3.0, 6.0, 9.0, 12.0].repeat(3), 4, 3);
         // (3 + 3 + 6) / 3 and (9 + 12 + 12) / 3; the rows are equal.
         let small = downsample(&plane, 3, Beyond::Mirror);
         assert_eq!((small.width, small.height), (2, 1));

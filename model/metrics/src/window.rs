@@ -94,10 +94,8 @@ mod tests {
             size,
             &[0.25, 0.5, 0.25],
             |y, rows: &mut Rows<2>| {
-                for x in 0..5 {
-                    rows[0][x] = (x * x) as f64;
-                    rows[1][x] = (y * y) as f64;
-                }
+                rows[0].copy_from_slice(&[0.0, 1.0, 4.0, 9.0, 16.0]);
+                rows[1].fill((y * y) as f64);
             },
             |rows| found.push(rows.clone()),
         );
