@@ -117,7 +117,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let store = args.store.create().await?;
     let mut has_failed = false;
     for definition in &definitions {
-        let data = dataset::load(definition).await.map_err(with_own_hint)?;
+        let data = dataset::load(definition).await?;
         let record = import_scores(&store, &data, &options(args, definition)).await.map_err(with_own_hint)?;
         note(format_args!(
             "run {}: {} scores of {} by {}, {} pictures without",

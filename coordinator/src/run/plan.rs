@@ -102,7 +102,8 @@ impl PlannedShard {
         join_part_names(self.missing().map(PlannedPart::name))
     }
 
-    fn rows(&self) -> u64 {
+    /// Returns the number of its pictures, which is the number of rows of each part.
+    pub fn rows(&self) -> u64 {
         self.cut.pictures.len() as u64
     }
 }

@@ -79,7 +79,7 @@ enum IntervalsArg {
 /// Returns how the best values are shown: bold on a terminal, unless NO_COLOR asks for plain text.
 fn emphasis() -> Emphasis {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !is_plain { Emphasis::Bold } else { Emphasis::Mark }
+    if std::io::stdout().is_terminal() && !is_plain { Emphasis::Bold } else { Emphasis::Asterisk }
 }
 
 impl ReportArgs {

@@ -26,7 +26,7 @@ use crate::cli::progress::ScoringBar;
 use crate::cli::stop_signal::StopSignal;
 use crate::local_engine::LocalEngine;
 use crate::run::{
-    self, Claim, PlanObserver, PlanRequest, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
+    self, Claim, PlanObserver, PlanRequest, PlannedShard, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
     part_metadata, provenance, record_plan,
 };
 
@@ -215,10 +215,16 @@ impl PlanObserver for PlanNotes {
 fn note_plan(record: &RunRecord, plan: &RunPlan) {
     let missing = plan.missing().count();
     let windows: u64 = plan.missing().map(|shard| plan.missing_windows(shard)).sum();
+    let pictures: u64 = plan.shards.iter().map(PlannedShard::rows).sum();
+    let metrics = match record.spec.metrics.as_slice() {
+        [] => String::new(),
+        [metric] => format!(" by {}", metric.name),
+        metrics => format!(" by {} metrics", metrics.len()),
+    };
     note(format_args!(
-        "run {}: {} pictures, {} windows in {} shards; {missing} shards to score, {windows} windows at most",
+        "run {}: {pictures} pictures{metrics}, {} windows in {} shards; {missing} shards to score, {windows} windows at \
+         most",
         record.name,
-        record.counts.pictures,
         record.counts.windows,
         plan.shards.len()
     ));
