@@ -35,7 +35,7 @@ pub enum ModelFileError {
 }
 
 /// The model that a run scores with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelSpec {
     /// The name that the user gave.
     pub name: String,

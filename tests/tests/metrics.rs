@@ -152,21 +152,3 @@ fn a_cluster_with_a_killed_worker_has_the_same_rows_to_the_bit() {
     let rows = CommandOutput::new(&query.env("DQA_STORE", "alone").output().unwrap()).exits_with(0).json_lines();
     assert_eq!(values(cluster.query(ROWS)), values(rows));
 }
-
-#[test]
-fn a_worker_scores_files_by_metrics_without_a_model() {
-    let dir = setup();
-    dir.file("references.csv", b"image,clear\nhaze/dcp/s0.png,haze/clear/s0.png\n");
-    let worker = |more: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_worker"));
-        command.current_dir(dir.path("")).args(["score", "haze/dcp", "--format", "json"]).args(more);
-        CommandOutput::new(&command.output().unwrap())
-    };
-    let scored = worker(&["--metrics", "niqe,psnr_gray", "--references", "references.csv"]).exits_with(1).json_lines();
-    assert_eq!(scored.len(), 3);
-    let first = &scored[0];
-    assert!(first["score"].is_null() && first["error"].is_null(), "{first}");
-    assert!(first["metrics"]["niqe"].as_f64() > Some(0.0) && first["metrics"]["psnr_gray"].as_f64() > Some(0.0));
-    assert!(scored[1]["metrics"]["psnr_gray"].is_null() && scored[1]["metrics"]["niqe"].is_number(), "{}", scored[1]);
-    assert_eq!(scored[1]["metric_errors"]["psnr_gray"]["code"], "reference_missing");
-}

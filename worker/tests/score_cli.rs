@@ -136,6 +136,25 @@ fn masked(line: &str) -> String {
 }
 
 #[test]
+fn metrics_are_columns_and_need_no_model() {
+    let folder = Folder::new();
+    folder.file("clear.png", &Picture::synthetic(4, 224, 224).png());
+    folder.file("references.csv", b"image,clear\ngood/a.png,clear.png\n");
+    let metrics = ["good", "--metrics", "niqe,psnr_gray", "--references", "references.csv"];
+    let output = folder.command(&[&metrics[..], &["--format", "json"]].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "one picture lacks its clear picture");
+    let [first, second] = <[Value; 2]>::try_from(rows(&output)).unwrap();
+    assert!(first["score"].is_null() && first["error"].is_null(), "{first}");
+    assert!(first["metrics"]["niqe"].is_number() && first["metrics"]["psnr_gray"].is_number(), "{first}");
+    assert!(second["metrics"]["niqe"].is_number() && second["metrics"]["psnr_gray"].is_null(), "{second}");
+    assert_eq!(second["metric_errors"]["psnr_gray"]["code"], "reference_missing");
+    let csv = folder.command(&[&metrics[..], &["--format", "csv"]].concat()).output().unwrap();
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    let header = "image,score,windows,width,height,error_code,error_message,psnr_gray,niqe,metric_errors";
+    assert!(csv.starts_with(header) && csv.contains("psnr_gray: reference_missing"), "{csv}");
+}
+
+#[test]
 fn pictures_are_scored_in_each_format() {
     let folder = Folder::new();
     for format in ["table", "csv", "json"] {
@@ -312,7 +331,7 @@ fn empty_variables_are_ignored() {
     let output = folder.command(&arguments).envs(empty).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = folder.command(&["good/a.png", "--handcrafted"]).env("DQA_MODEL", "").output().unwrap();
-    assert!(text(&output.stderr).contains("--model <MODEL>"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--model is missing"), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -341,7 +360,7 @@ fn prompts_and_handcrafted_override_each_other_by_precedence() {
     assert_eq!(sentences(&[], &[("DQA_HANDCRAFTED", "false"), ("DQA_PROMPTS", prompts)]), "learned");
     let mut neither = folder.command(&["good/a.png", "--model", "model"]);
     let neither = neither.env("DQA_HANDCRAFTED", "0").output().unwrap();
-    assert!(text(&neither.stderr).contains("<--prompts <FILE>|--handcrafted>"), "{}", text(&neither.stderr));
+    assert!(text(&neither.stderr).contains("--prompts or --handcrafted is missing"), "{}", text(&neither.stderr));
 }
 
 #[test]

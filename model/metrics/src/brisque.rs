@@ -1,13 +1,13 @@
 //! BRISQUE, the blind/referenceless image spatial quality evaluator (Mittal 2012), as in the release of LIVE: a support
 //! vector regression on statistics of the whole picture at two scales. The score is not clamped.
 
-use crate::evaluate::Undefined;
 use crate::generalized_gaussian::Moments;
 use crate::half::half;
 use crate::mscn::{Border, Windows, count_flat_windows, mscn};
 use crate::neighbour_products::{Block, neighbour_moments};
 use crate::parameters::{FEATURES, SupportVectorModel};
 use crate::plane::Plane;
+use crate::undefined::Undefined;
 
 /// Features of one scale.
 const FEATURES_OF_SCALE: usize = FEATURES / 2;

@@ -1,9 +1,9 @@
 //! Hautière's indicators of restored contrast (2008), of a picture before and after dehazing: `e`, the rate of newly
 //! visible edges; `r`, the mean ratio of the gradients at visible edges; `sigma`, the share of saturated pixels.
 
-use crate::evaluate::Undefined;
 use crate::gray::gray_levels;
 use crate::rgb_view::RgbView;
+use crate::undefined::Undefined;
 use crate::visible_edges::visible_edges;
 
 /// The gray levels of a picture and its visible edges.

@@ -8,7 +8,6 @@ mod distance;
 mod features;
 mod patch;
 
-use crate::evaluate::Undefined;
 use crate::fade::colour_planes::ColourPlanes;
 use crate::fade::distance::FeatureDistance;
 use crate::fade::features::{Features, patch_features};
@@ -17,6 +16,7 @@ use crate::mscn::{Border, count_flat_windows};
 use crate::parameters::{FOG_FEATURES, FogModel, GaussianModel};
 use crate::plane::sum;
 use crate::rgb_view::RgbView;
+use crate::undefined::Undefined;
 
 /// Fewest pixels of a side: the contrast energy copies ten rows and columns of the picture's whole patches.
 const SMALLEST_SIDE: usize = 16;

@@ -3,11 +3,11 @@
 
 use crate::downsample::{Beyond, downsample};
 use crate::elementary::{exponential, natural_logarithm};
-use crate::evaluate::Undefined;
 use crate::instruction_set::InstructionSet;
 use crate::phase_congruency::FilterBank;
 use crate::plane::{Plane, sum};
 use crate::rgb_view::RgbView;
+use crate::undefined::Undefined;
 
 /// Luma and the chromatic channels I and Q. Luma is not rounded here.
 const CHANNELS: [[f64; 3]; 3] = [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]];

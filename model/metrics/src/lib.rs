@@ -61,12 +61,14 @@ mod pseudo_inverse;
 mod psnr;
 mod rgb_view;
 mod ssim;
+mod undefined;
 mod vifp;
 mod visible_edges;
 mod window;
 
-pub use evaluate::{Evaluator, Inputs, Measurement, Undefined};
+pub use evaluate::{Evaluator, Inputs, Measurement};
 pub use instruction_set::InstructionSet;
 pub use metric::{Direction, Metric, Reference};
 pub use parameters::{ParameterError, Parameters};
 pub use rgb_view::RgbView;
+pub use undefined::Undefined;

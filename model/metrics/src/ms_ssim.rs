@@ -2,9 +2,9 @@
 //! contrast of the first four and the whole similarity of the last, to the power of their weights.
 
 use crate::downsample::{Beyond, downsample};
-use crate::evaluate::Undefined;
 use crate::plane::Plane;
 use crate::ssim::similarity;
+use crate::undefined::Undefined;
 
 /// Exponents of the scales, from the finest. Their sum is 1.0001, as published.
 const WEIGHTS: [f64; 5] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];

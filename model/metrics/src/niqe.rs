@@ -1,7 +1,6 @@
 //! NIQE, the naturalness image quality evaluator (Mittal 2013), as in the release of LIVE: how far the statistics of a
 //! picture's blocks are from those of undistorted photographs.
 
-use crate::evaluate::Undefined;
 use crate::generalized_gaussian::Moments;
 use crate::half::half;
 use crate::mscn::{Border, Windows, count_flat_windows, mscn};
@@ -9,6 +8,7 @@ use crate::neighbour_products::{Block, neighbour_moments};
 use crate::parameters::{FEATURES, GaussianModel};
 use crate::plane::Plane;
 use crate::pseudo_inverse::inverse_form;
+use crate::undefined::Undefined;
 
 /// Side of a block at full size.
 const BLOCK: usize = 96;

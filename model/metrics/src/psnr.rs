@@ -1,7 +1,7 @@
 //! Peak signal-to-noise ratio: `10 log10(255² / MSE)`, without a crop and without a cap. The squares are summed as
 //! integers, so the order does not matter.
 
-use crate::evaluate::Undefined;
+use crate::undefined::Undefined;
 
 /// Returns the ratio of two pictures' samples in dB.
 ///

@@ -2,8 +2,8 @@
 //! border. The golden values are checked in `tests/goldens.rs`.
 
 use crate::downsample::{Beyond, downsample};
-use crate::evaluate::Undefined;
 use crate::plane::{Plane, sum};
+use crate::undefined::Undefined;
 use crate::window::{Rows, Size, filter_rows, gaussian};
 
 const TAPS: usize = 11;

@@ -1,8 +1,8 @@
 //! Visual information fidelity in the pixel domain (Sheikh 2006) by the authors' `vifp_mscale.m`: how much of the
 //! information of the clear picture is left, over four scales.
 
-use crate::evaluate::Undefined;
 use crate::plane::{Plane, sum};
+use crate::undefined::Undefined;
 use crate::window::{Rows, Size, filter_rows, gaussian};
 
 /// Variance of the noise of the eye.

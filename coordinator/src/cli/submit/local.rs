@@ -26,8 +26,8 @@ use crate::cli::progress::ScoringBar;
 use crate::cli::stop_signal::StopSignal;
 use crate::local_engine::LocalEngine;
 use crate::run::{
-    self, Claim, PlanObserver, PlanRequest, PlannedShard, Roots, RunMismatch, RunPlan, Submission, dropped_rows, is_satisfied_by,
-    part_metadata, provenance, record_plan,
+    self, Claim, PlanObserver, PlanRequest, PlannedShard, Roots, RunMismatch, RunPlan, Submission, dropped_rows,
+    is_satisfied_by, part_metadata, provenance, record_plan,
 };
 
 /// A user who stops a command waits at most this long for its last lines.

@@ -42,25 +42,15 @@ pub(super) async fn validate(
     if device == DeviceClass::Unspecified {
         return Err(invalid_argument("no_device", "the run lacks its class of devices: cpu or cuda"));
     }
-    let metrics = match submitted.metrics.as_slice() {
-        [] => MetricSelection::default(),
-        names => {
-            MetricSelection::parse(names.iter().map(String::as_str)).map_err(|error| invalid("bad_metric", &error))?
-        }
-    };
-    let model = submitted.model.filter(|_| metrics.clip_dqa).map(validate_model).transpose()?;
-    if metrics.clip_dqa && model.is_none() {
-        return Err(invalid_argument("no_model", "the run lacks its model"));
-    }
+    let (metrics, model) = validate_metrics(&submitted.metrics, submitted.model)?;
     if submitted.algorithms.len() > ALGORITHMS_MAX {
         return Err(invalid_argument("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
     }
     let limits = validate_limits(submitted.limits)?;
     let definitions = parse_definitions(&submitted.definitions, &plane.roots)?;
-    if let Some(model) = &model {
-        check_model_files(plane, model).await?;
-    }
+    check_model_files(plane, model.as_ref()).await?;
     let (metric_parameters, parameters) = store_parameters(plane, &submitted.metric_parameters).await?;
+    let settings = model.clone().unwrap_or_default();
     let submission = Submission {
         definitions,
         algorithms: submitted.algorithms.clone(),
@@ -68,11 +58,11 @@ pub(super) async fn validate(
         metrics: metrics.specs(model.as_ref().map(|model| model.fingerprint.as_str()), &parameters),
         leaves_out_metrics: metrics.leaves_out,
         metric_parameters,
-        model: model.as_ref().map(|model| model.name.clone()).unwrap_or_default(),
-        prompts: model.as_ref().and_then(|model| model.prompts_name.clone()),
-        views: model.as_ref().map(|model| model.views.clone()).unwrap_or_default(),
-        dtype: model.as_ref().map(|model| model.dtype.clone()).unwrap_or_default(),
-        fingerprint: model.as_ref().map(|model| model.fingerprint.clone()).unwrap_or_default(),
+        model: settings.name,
+        prompts: settings.prompts_name,
+        views: settings.views,
+        dtype: settings.dtype,
+        fingerprint: settings.fingerprint,
         device: device_class_name(device).to_owned(),
         shard_windows: if submitted.shard_windows == 0 { SHARD_WINDOWS_MAX } else { submitted.shard_windows },
         limits,
@@ -100,9 +90,28 @@ pub(super) async fn validate(
     Ok((submission, request))
 }
 
-/// Checks that the store has the model's files.
-async fn check_model_files(plane: &ControlPlane, model: &ModelSpec) -> Result<(), Status> {
-    let missing = model_files::find_missing(&plane.store, model.files().cloned().collect()).await;
+/// Parses the names of metrics, and validates the model if CLIP-DQA is one of them.
+fn validate_metrics(
+    names: &[String],
+    model: Option<v1::Model>,
+) -> Result<(MetricSelection, Option<ModelSpec>), Status> {
+    let metrics = match names {
+        [] => MetricSelection::default(),
+        names => {
+            MetricSelection::parse(names.iter().map(String::as_str)).map_err(|error| invalid("bad_metric", &error))?
+        }
+    };
+    let model = model.filter(|_| metrics.clip_dqa).map(validate_model).transpose()?;
+    if metrics.clip_dqa && model.is_none() {
+        return Err(invalid_argument("no_model", "the run lacks its model"));
+    }
+    Ok((metrics, model))
+}
+
+/// Checks that the store has the model's files, if there is a model.
+async fn check_model_files(plane: &ControlPlane, model: Option<&ModelSpec>) -> Result<(), Status> {
+    let files = model.into_iter().flat_map(ModelSpec::files).cloned().collect();
+    let missing = model_files::find_missing(&plane.store, files).await;
     if let Some(file) = missing.map_err(from_store_error)?.first() {
         let message = format!("file {} of the model is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", message));

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 
 use dqa_metrics::{Evaluator, Metric, Parameters};
 use dqa_model::Scorer;
+use dqa_pipelines::causes;
 use dqa_pipelines::metric::{self, MetricSpec};
 use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture, ShardReference};
 use dqa_pipelines::store::Store;
@@ -88,6 +89,6 @@ fn read_parameters(store: &Store, digest: &str, runtime: &Handle) -> Result<Para
     if blake3::hash(&bytes).to_hex().as_str() != digest {
         return Err(unusable("its digest does not match its name".to_owned()));
     }
-    let text = std::str::from_utf8(&bytes).map_err(|error| unusable(error.to_string()))?;
-    Parameters::from_json(text).map_err(|error| unusable(dqa_pipelines::causes(&error).to_string()))
+    let text = std::str::from_utf8(&bytes).map_err(|error| unusable(causes(&error).to_string()))?;
+    Parameters::from_json(text).map_err(|error| unusable(causes(&error).to_string()))
 }
