@@ -341,6 +341,6 @@ fn available_metrics(dataset: &DataSet, metrics: &[MetricSpec]) -> Vec<usize> {
 }
 
 /// Returns whether any picture of a data set has a reference of this kind.
-pub fn has_reference(dataset: &DataSet, kind: ReferenceKind) -> bool {
+pub(super) fn has_reference(dataset: &DataSet, kind: ReferenceKind) -> bool {
     dataset.pictures.iter().any(|picture| dataset.reference(picture, kind).is_some())
 }
