@@ -1,5 +1,5 @@
 //! A run that this coordinator drives: its record, its plan and its progress. It sees the scheduler's counts only as a
-//! [`Tally`]; [`super::lifecycle`] takes the run from its request to its reports.
+//! [`Tally`]; [`super::run_lifecycle`] takes the run from its request to its reports.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
