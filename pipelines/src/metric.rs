@@ -1,14 +1,13 @@
 //! The metrics of a run: what scores its pictures, in which direction, and with which fingerprint. Two fingerprints are
 //! two metrics, even if their names are equal.
 
-use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use dqa_metrics::{Metric, Parameters, Reference};
+pub use dqa_metrics::Direction;
+use dqa_metrics::{Metric, Parameters, ReferenceKind};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::ReferenceKind;
 use crate::digest;
 use crate::names::MetricName;
 use crate::store::{Store, StoreError};
@@ -24,50 +23,6 @@ const GROUPS: [(&str, &[Metric]); 2] = [
 
 /// The name that stands for all metrics that the data sets have the pictures for.
 const ALL: &str = "all";
-
-/// Whether high or low values are good.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// High values are good.
-    #[default]
-    Higher,
-    /// Low values are good.
-    Lower,
-}
-
-impl Direction {
-    /// Returns the name, as in tables.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Direction::Higher => "higher",
-            Direction::Lower => "lower",
-        }
-    }
-
-    /// Turns a value so that higher is better, and turns it back: a value of which low is good becomes its negative.
-    pub fn orient(self, value: f64) -> f64 {
-        match self {
-            Direction::Higher => value,
-            // Not `-value`, so that 0 does not become -0.
-            Direction::Lower => 0.0 - value,
-        }
-    }
-
-    /// Turns back the bounds of an interval of oriented values. The bounds change places if the sign does.
-    pub fn orient_bounds(self, (low, high): (Option<f64>, Option<f64>)) -> (Option<f64>, Option<f64>) {
-        match self {
-            Direction::Higher => (low, high),
-            Direction::Lower => (high.map(|value| self.orient(value)), low.map(|value| self.orient(value))),
-        }
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
 
 /// A metric of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,10 +53,7 @@ impl MetricSpec {
         MetricSpec {
             name: metric.name().parse().expect("the registry has valid names"),
             fingerprint: hasher.finalize().to_hex().to_string(),
-            direction: match metric.direction() {
-                dqa_metrics::Direction::Higher => Direction::Higher,
-                dqa_metrics::Direction::Lower => Direction::Lower,
-            },
+            direction: metric.direction(),
         }
     }
 
@@ -117,16 +69,8 @@ impl MetricSpec {
 
     /// Returns the picture that the metric compares with, if it needs one.
     pub fn reference(&self) -> Option<ReferenceKind> {
-        reference_kind(self.classic_metric()?)
+        self.classic_metric()?.reference()
     }
-}
-
-/// Returns the picture of a data set that a metric compares with, if it needs one.
-pub fn reference_kind(metric: Metric) -> Option<ReferenceKind> {
-    Some(match metric.reference()? {
-        Reference::Clear => ReferenceKind::Clear,
-        Reference::Hazy => ReferenceKind::Hazy,
-    })
 }
 
 /// Returns the key of the file in a store that has parameters of metrics. `digest` is the BLAKE3 digest of its content.
@@ -235,12 +179,5 @@ mod tests {
         let own = Parameters::from_json(&json).unwrap();
         assert_ne!(fingerprint(Metric::Niqe, &own), fingerprint(Metric::Niqe, &published));
         assert_eq!(fingerprint(Metric::Brisque, &own), fingerprint(Metric::Brisque, &published));
-    }
-
-    #[test]
-    fn bounds_change_places_with_the_sign() {
-        assert_eq!(Direction::Lower.orient_bounds((Some(-3.0), Some(-2.0))), (Some(2.0), Some(3.0)));
-        assert_eq!(Direction::Higher.orient_bounds((Some(-3.0), None)), (Some(-3.0), None));
-        assert!(Direction::Lower.orient(0.0).is_sign_positive());
     }
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use dqa_pipelines::metric::Direction;
 use dqa_pipelines::report::{self, Emphasis, Report, ReportError, ReportOptions, ReportTable, select_metric};
@@ -15,9 +14,8 @@ use dqa_pipelines::tables::metrics::MetricRow;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{ScoreRow, from_batch};
 use dqa_stats::{ScoreColumns, paired_differences};
-use metrics::{add_metric, metric};
+use metrics::{add_metric, compute, metric, store};
 use synthetic::Shape;
-use tempfile::TempDir;
 
 #[path = "support/metrics.rs"]
 mod metrics;
@@ -25,16 +23,6 @@ mod metrics;
 mod synthetic;
 
 const SHAPE: Shape = Shape { datasets: 1, algorithms: 6, scenes: 30, part_rows_max: 25, labelled: true };
-
-fn store() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
-    (dir, store)
-}
-
-async fn compute(store: &Store, record: &RunRecord) -> Report {
-    report::compute(store, record, &ReportOptions::default()).await.unwrap()
-}
 
 /// Returns a value that depends on the picture's first score and, with this weight, on its name.
 fn blend(row: &ScoreRow, weight: f64) -> f64 {

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used)] // also in helper functions, which clippy does not treat as tests
 
-use std::path::Path;
-
 use dqa_pipelines::metric::{Direction, MetricSpec};
 use dqa_pipelines::report::compare::{CompareOptions, CompareTable, compare};
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, ReportTable, combine_runs, select_metric};
@@ -13,9 +11,8 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::comparisons::ComparisonRow;
 use dqa_pipelines::tables::leaderboard::LeaderboardRow;
 use dqa_pipelines::tables::scores::ScoreRow;
-use metrics::{add_metric, metric};
+use metrics::{add_metric, compute, metric, store};
 use synthetic::Shape;
-use tempfile::TempDir;
 
 #[path = "support/metrics.rs"]
 mod metrics;
@@ -23,16 +20,6 @@ mod metrics;
 mod synthetic;
 
 const SHAPE: Shape = Shape { datasets: 2, algorithms: 6, scenes: 40, part_rows_max: 25, labelled: true };
-
-fn store() -> (TempDir, Store) {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
-    (dir, store)
-}
-
-async fn compute(store: &Store, record: &RunRecord) -> Report {
-    report::compute(store, record, &ReportOptions::default()).await.unwrap()
-}
 
 /// Returns a value that depends on the picture's first score and, by another rule, on its name.
 fn quality(row: &ScoreRow) -> f64 {

@@ -28,7 +28,7 @@ struct MetricRow {
     metric: String,
     title: &'static str,
     better: &'static str,
-    /// What it needs beside the picture.
+    /// The input that the metric needs beside the picture.
     needs: &'static str,
     /// Fewest pixels of the shorter side. For CLIP-DQA the views decide.
     smallest_side: Option<usize>,
@@ -63,8 +63,8 @@ fn rows(parameters: &Parameters) -> Vec<MetricRow> {
             better: spec.direction.as_str(),
             needs: match metric.reference() {
                 None => "nothing",
-                Some(dqa_metrics::Reference::Clear) => "clear picture",
-                Some(dqa_metrics::Reference::Hazy) => "hazy picture",
+                Some(dqa_metrics::ReferenceKind::Clear) => "clear picture",
+                Some(dqa_metrics::ReferenceKind::Hazy) => "hazy picture",
             },
             smallest_side: Some(metric.smallest_side()),
             fingerprint: Some(spec.fingerprint),

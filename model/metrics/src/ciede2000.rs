@@ -76,8 +76,9 @@ fn saturation(chroma: f64) -> f64 {
 struct HuePair {
     /// `2 sqrt(C1 C2) sin((h2 - h1) / 2)`, 0 if a colour is gray.
     difference: f64,
-    /// Of the mean hue.
+    /// The cosine of the mean hue.
     cosine: f64,
+    /// The sine of the mean hue.
     sine: f64,
 }
 

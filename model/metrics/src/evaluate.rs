@@ -10,14 +10,15 @@ use crate::entropy::entropy;
 use crate::fade::{self, fade};
 use crate::fsimc::fsimc;
 use crate::gmsd::gmsd;
-use crate::gray::{gray_levels, gray_plane, level_plane};
+use crate::gray::{gray_levels, level_plane};
 use crate::instruction_set::InstructionSet;
-use crate::metric::{Metric, Reference};
+use crate::metric::Metric;
 use crate::ms_ssim::ms_ssim;
 use crate::niqe::{self, niqe};
 use crate::parameters::Parameters;
 use crate::piqe::piqe;
 use crate::psnr::psnr;
+use crate::reference_kind::ReferenceKind;
 use crate::rgb_view::RgbView;
 use crate::ssim::{ssim, ssim_full};
 use crate::undefined::Undefined;
@@ -76,11 +77,8 @@ impl Evaluator {
 
     /// Measures a picture by each of `metrics`, in their order.
     pub fn evaluate(&self, metrics: &[Metric], inputs: &Inputs<'_>) -> Vec<Measurement> {
-        let levels = self.instructions.run(
-            #[inline(always)]
-            || gray_levels(&inputs.picture),
-        );
-        let shared = Shared { levels, edges: OnceCell::new() };
+        let levels = self.levels(&inputs.picture);
+        let shared = Shared { levels, clear_levels: OnceCell::new(), edges: OnceCell::new() };
         metrics
             .iter()
             .map(|metric| match check_reference(*metric, inputs) {
@@ -100,6 +98,7 @@ impl Evaluator {
         let width = inputs.picture.width();
         let reference = || reference.expect("the reference was checked");
         let levels = &shared.levels;
+        let clear_levels = || shared.clear_levels.get_or_init(|| self.levels(&reference())).as_slice();
         let edges = || shared.edges.get_or_init(|| self.edge_pictures(&reference(), &inputs.picture));
         // A closure for each metric: one for all would be a function that takes minutes to compile.
         macro_rules! run {
@@ -112,17 +111,17 @@ impl Evaluator {
         }
         let value = match metric {
             Metric::PsnrRgb => run!(psnr(inputs.picture.samples(), reference().samples())),
-            Metric::PsnrGray => run!(psnr(levels, &gray_levels(&reference()))),
-            Metric::Ssim => run!(ssim(&level_plane(levels, width), &gray_plane(&reference()))),
-            Metric::SsimFull => run!(ssim_full(&level_plane(levels, width), &gray_plane(&reference()))),
-            Metric::MsSsim => run!(ms_ssim(&level_plane(levels, width), &gray_plane(&reference()))),
-            Metric::Gmsd => run!(Ok(gmsd(levels, &gray_levels(&reference()), width))),
+            Metric::PsnrGray => run!(psnr(levels, clear_levels())),
+            Metric::Ssim => run!(ssim(&level_plane(levels, width), &level_plane(clear_levels(), width))),
+            Metric::SsimFull => run!(ssim_full(&level_plane(levels, width), &level_plane(clear_levels(), width))),
+            Metric::MsSsim => run!(ms_ssim(&level_plane(levels, width), &level_plane(clear_levels(), width))),
+            Metric::Gmsd => run!(Ok(gmsd(levels, clear_levels(), width))),
             Metric::Niqe => run!(niqe(levels, width, &self.parameters.niqe)),
             Metric::Brisque => run!(brisque(levels, width, &self.parameters.brisque)),
             Metric::Fade => run!(fade(&inputs.picture, &self.parameters.fade)),
             Metric::Piqe => run!(Ok(piqe(levels, width))),
             Metric::Ciede2000 => run!(Ok(ciede2000(&inputs.picture, &reference()))),
-            Metric::Vifp => run!(vifp(&level_plane(levels, width), &gray_plane(&reference()))),
+            Metric::Vifp => run!(vifp(&level_plane(levels, width), &level_plane(clear_levels(), width))),
             Metric::Fsimc => fsimc(self.instructions, &inputs.picture, &reference()),
             Metric::Entropy => run!(Ok(entropy(levels))),
             Metric::E => run!(new_edge_rate(edges())),
@@ -139,6 +138,13 @@ impl Evaluator {
         Measurement { value, flat_share }
     }
 
+    fn levels(&self, picture: &RgbView<'_>) -> Vec<u8> {
+        self.instructions.run(
+            #[inline(always)]
+            || gray_levels(picture),
+        )
+    }
+
     fn edge_pictures(&self, hazy: &RgbView<'_>, dehazed: &RgbView<'_>) -> [EdgePicture; 2] {
         self.instructions.run(
             #[inline(always)]
@@ -150,6 +156,8 @@ impl Evaluator {
 /// What several metrics of one picture need.
 struct Shared {
     levels: Vec<u8>,
+    /// The gray levels of the clear picture; computed by the first metric that asks.
+    clear_levels: OnceCell<Vec<u8>>,
     /// The hazy picture and the dehazed one; computed by the first metric that asks.
     edges: OnceCell<[EdgePicture; 2]>,
 }
@@ -158,8 +166,8 @@ struct Shared {
 fn check_reference<'a>(metric: Metric, inputs: &Inputs<'a>) -> Result<Option<RgbView<'a>>, Undefined> {
     let Some(needed) = metric.reference() else { return Ok(None) };
     let given = match needed {
-        Reference::Clear => inputs.clear,
-        Reference::Hazy => inputs.hazy,
+        ReferenceKind::Clear => inputs.clear,
+        ReferenceKind::Hazy => inputs.hazy,
     };
     let reference = given.ok_or(Undefined::ReferenceMissing(needed))?;
     if reference.has_size_of(&inputs.picture) {

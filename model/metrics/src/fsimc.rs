@@ -1,7 +1,7 @@
 //! Feature similarity with colour (Zhang 2011) by the authors' `FeatureSIM.m` of 2010: similarity of phase congruency,
 //! gradients and the two chromatic channels, weighted by the greater phase congruency.
 
-use crate::downsample::{Beyond, downsample};
+use crate::downsample::{BorderMode, downsample};
 use crate::elementary::{exponential, natural_logarithm};
 use crate::instruction_set::InstructionSet;
 use crate::phase_congruency::FilterBank;
@@ -68,7 +68,7 @@ fn channels(picture: &RgbView<'_>) -> [Plane; 3] {
         for (value, [r, g, b]) in values.iter_mut().zip(picture.pixels()) {
             *value = red * f64::from(r) + green * f64::from(g) + blue * f64::from(b);
         }
-        planes.push(downsample(&Plane::new(values, picture.width(), picture.height()), factor, Beyond::Zeros));
+        planes.push(downsample(&Plane::new(values, picture.width(), picture.height()), factor, BorderMode::Zeros));
     }
     planes.try_into().expect("a plane for each channel")
 }

@@ -22,12 +22,6 @@ pub(crate) fn gray_levels(picture: &RgbView<'_>) -> Vec<u8> {
     levels
 }
 
-/// Returns the gray levels of a picture as doubles.
-#[inline(always)]
-pub(crate) fn gray_plane(picture: &RgbView<'_>) -> Plane {
-    level_plane(&gray_levels(picture), picture.width())
-}
-
 /// Returns gray levels, `width` in a row, as doubles.
 #[inline(always)]
 pub(crate) fn level_plane(levels: &[u8], width: usize) -> Plane {

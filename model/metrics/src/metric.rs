@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::direction::Direction;
+use crate::reference_kind::ReferenceKind;
+
 /// A metric that this crate computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Metric {
@@ -44,29 +47,11 @@ pub enum Metric {
     Sigma255,
 }
 
-/// Which values are better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Larger values are better.
-    Higher,
-    /// Smaller values are better.
-    Lower,
-}
-
-/// A second picture that a metric compares with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reference {
-    /// The picture of the scene without haze.
-    Clear,
-    /// The picture that was dehazed.
-    Hazy,
-}
-
 /// What is known of a metric without computing it.
 struct Definition {
     name: &'static str,
     direction: Direction,
-    reference: Option<Reference>,
+    reference: Option<ReferenceKind>,
     /// Fewest pixels of the shorter side.
     smallest_side: usize,
     /// Changes when a value may change.
@@ -108,7 +93,7 @@ impl Metric {
     }
 
     /// Returns the second picture that the metric needs, if it needs one.
-    pub fn reference(self) -> Option<Reference> {
+    pub fn reference(self) -> Option<ReferenceKind> {
         self.definition().reference
     }
 
@@ -129,7 +114,7 @@ impl Metric {
 
     fn definition(self) -> Definition {
         use Direction::{Higher, Lower};
-        use Reference::{Clear, Hazy};
+        use ReferenceKind::{Clear, Hazy};
         let (name, direction, reference, smallest_side, title) = match self {
             Self::PsnrRgb => ("psnr_rgb", Higher, Some(Clear), 1, "peak signal-to-noise ratio over RGB, dB"),
             Self::PsnrGray => ("psnr_gray", Higher, Some(Clear), 1, "peak signal-to-noise ratio of gray, dB"),

@@ -25,7 +25,7 @@ const BALANCED: f64 = 1e-10;
 /// gray levels that are integers is 1.5e-4.
 const VARIANCE_NOISE: f64 = 1e-9;
 
-/// What lies beyond the border of the picture.
+/// How a picture continues beyond its border.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Border {
     /// The edge pixel is repeated: NIQE, FADE and PIQE.

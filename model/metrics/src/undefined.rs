@@ -1,6 +1,6 @@
 //! Why a metric has no value for a picture.
 
-use crate::metric::Reference;
+use crate::reference_kind::ReferenceKind;
 
 /// Why a metric has no value for a picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,13 +9,13 @@ pub enum Undefined {
     #[error("the picture is too small: the metric needs {0}")]
     TooSmall(&'static str),
     /// The metric needs a reference and none was given.
-    #[error("the metric compares with the {} picture, which is missing", reference_name(*.0))]
-    ReferenceMissing(Reference),
+    #[error("the metric compares with the {} picture, which is missing", .0.name())]
+    ReferenceMissing(ReferenceKind),
     /// The reference has another size than the picture.
-    #[error("the {} picture is {}x{} pixels, expected {}x{} as the picture", reference_name(*.reference), .found.0, .found.1, .expected.0, .expected.1)]
+    #[error("the {} picture is {}x{} pixels, expected {}x{} as the picture", .reference.name(), .found.0, .found.1, .expected.0, .expected.1)]
     ReferenceSize {
         /// Which picture.
-        reference: Reference,
+        reference: ReferenceKind,
         /// Width and height of the reference.
         found: (usize, usize),
         /// Width and height of the picture.
@@ -27,11 +27,4 @@ pub enum Undefined {
     /// The picture lacks what the metric measures, for example because it has one colour.
     #[error("the metric is not defined for this picture: {0}")]
     Degenerate(&'static str),
-}
-
-fn reference_name(reference: Reference) -> &'static str {
-    match reference {
-        Reference::Clear => "clear",
-        Reference::Hazy => "hazy",
-    }
 }

@@ -141,8 +141,8 @@ type PairSum = [u64; 2];
 
 /// For each threshold the sums over the pairs that it separates, as differences to the threshold before.
 struct ThresholdSums {
-    /// Of all pairs their number, of those with `s < sqrt(min max)` the levels `min`, of the others the inverses of
-    /// `max`.
+    /// The number of all pairs, the sum of `min` of those with `s < sqrt(min max)`, and the sum of `1 / max` of the
+    /// others.
     differences: [PairSum; 256],
     /// `1 / level` in [`INVERSE_UNIT`]; that of level 0 cancels.
     inverse_of: [u64; 256],

@@ -9,9 +9,9 @@ use super::data_set::DataSet;
 use super::fault::{Fault, NAMED_MAX};
 use super::header::PictureHeader;
 use super::picture::{Picture, by_stem, distinct};
-use super::reference_kind::ReferenceKind;
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName};
+use dqa_metrics::ReferenceKind;
 
 /// The problems in the matrix of algorithms and scenes.
 #[derive(Clone, Debug, PartialEq, Serialize)]

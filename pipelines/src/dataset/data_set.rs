@@ -6,11 +6,11 @@ use super::definition::{Definition, Protocol};
 use super::error::DatasetError;
 use super::fault::Fault;
 use super::picture::{Picture, distinct};
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName, similar_names};
 use crate::store::Store;
+use dqa_metrics::ReferenceKind;
 
 /// The name that selects every algorithm of a data set.
 pub const ALL: &str = "all";

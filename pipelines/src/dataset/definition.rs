@@ -14,12 +14,12 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::DatasetError;
 use super::label_error::LabelError;
-use super::reference_kind::ReferenceKind;
 use super::table_file::TableFormat;
 use super::table_file::encoding;
 use super::table_file::numbers::Decimal;
 use crate::metric::Direction;
 use crate::names::{AlgorithmName, DatasetName, NameError, similar_names};
+use dqa_metrics::ReferenceKind;
 
 /// The folder where definitions are found by name, relative to the working directory.
 const DEFINITIONS: &str = "configs/datasets";

@@ -9,9 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 use super::data_set::{DataSet, ExcludedFolder};
 use super::definition::Definition;
 use super::picture::file_stem;
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use crate::names::{AlgorithmName, nfc};
+use dqa_metrics::ReferenceKind;
 
 /// Names of excluded folders, in lower case.
 const NAMES: [(&str, ReferenceKind); 9] = [

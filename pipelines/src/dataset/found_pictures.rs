@@ -9,12 +9,12 @@ use super::error::DatasetError;
 use super::fault::{FaultKind, Faults};
 use super::listing_with_tars::{Entry, File};
 use super::picture::{Picture, file_stem};
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::{ClutterFilter, SkipReason, SkippedCollector};
 use crate::cause;
 use crate::names::{AlgorithmName, nfc};
 use crate::store::{Object, UnusableKind};
+use dqa_metrics::ReferenceKind;
 
 /// Keys that an error shows of files that are not pictures of the data set.
 const OTHER_KEYS_MAX: usize = 5;

@@ -16,12 +16,12 @@ use super::label_error::LabelError;
 use super::labels::LabelScale;
 use super::path_index::plain;
 use super::picture::{Picture, file_stem};
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::table_file::row_position::RowPosition;
 use super::table_file::{self, Table};
 use crate::cause;
 use crate::store::{Object, Store, StoreError, StoreResolver, member_path};
+use dqa_metrics::ReferenceKind;
 
 /// Files whose versions are requested at the same time: a store answers so many requests about as fast as one.
 const HEADS_MAX: usize = 64;

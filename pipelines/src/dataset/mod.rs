@@ -27,7 +27,6 @@ mod path_index;
 mod picture;
 mod picture_scan;
 mod reference_index;
-mod reference_kind;
 mod scene;
 mod score_table_error;
 mod skipped;
@@ -42,6 +41,7 @@ pub use definition::{
     Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated, definition_names,
     find_definition,
 };
+pub use dqa_metrics::ReferenceKind;
 pub use error::DatasetError;
 pub use fault::{Fault, FaultKind};
 pub use hazy_rows::HazyRows;
@@ -53,7 +53,6 @@ pub use layout::{Captures, Layout, LayoutError};
 pub use load::{load, load_from_store};
 pub use matlab_file::MatError;
 pub use picture::{Picture, Raters};
-pub use reference_kind::ReferenceKind;
 pub use scene::SceneKey;
 pub use score_table_error::{NamedRows, ScoreTableError};
 pub use skipped::{SkipReason, SkippedFiles};

@@ -14,13 +14,13 @@ use super::labels::{LabelScale, texts};
 use super::listing_with_tars;
 use super::path_index::{PathIndex, PathMatch, plain};
 use super::picture::{Picture, file_stem};
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use super::skipped::ClutterFilter;
 use super::table_file::row_position::RowPosition;
 use super::table_file::{self, Table};
 use crate::file_kinds::is_picture;
 use crate::store::{Object, Store};
+use dqa_metrics::ReferenceKind;
 
 const FILE: &str = "MOS.mat";
 

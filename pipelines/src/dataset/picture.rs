@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::reference_kind::ReferenceKind;
 use super::scene::SceneKey;
 use crate::names::{AlgorithmName, nfc};
+use dqa_metrics::ReferenceKind;
 
 /// An algorithm's output for a scene, as listed. Its content has not been read.
 #[derive(Clone, Debug, PartialEq)]

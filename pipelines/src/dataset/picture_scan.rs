@@ -14,11 +14,11 @@ use super::layout::{CaptureName, Captures, Layout};
 use super::listing_with_tars::{self, File};
 use super::picture::Picture;
 use super::reference_index::{ReferenceIndex, has_shared_captures};
-use super::reference_kind::ReferenceKind;
 use super::skipped::{ClutterFilter, SkipReason};
 use crate::file_kinds::is_picture;
 use crate::names::{AlgorithmName, nfc};
 use crate::store::Store;
+use dqa_metrics::ReferenceKind;
 
 /// The role of a file that a layout matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,28 @@
 //! Adds metrics to synthetic runs: each scores the pictures of the run's first metric.
 
+use std::path::Path;
+
 use dqa_pipelines::metric::{Direction, MetricSpec};
+use dqa_pipelines::report::{self, Report, ReportOptions};
 use dqa_pipelines::run::{PartRef, RunRecord};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{
     PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, from_batch, part_key, to_batch,
 };
+use tempfile::TempDir;
+
+/// Creates a store in a folder of its own.
+pub(crate) fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+    (dir, store)
+}
+
+/// Computes the reports of a run with the default options.
+pub(crate) async fn compute(store: &Store, record: &RunRecord) -> Report {
+    report::compute(store, record, &ReportOptions::default()).await.unwrap()
+}
 
 /// Returns the specification of a metric whose fingerprint is made from its name.
 pub(crate) fn metric(name: &str, direction: Direction) -> MetricSpec {

@@ -9,7 +9,7 @@ use clap::ArgGroup;
 use clap::builder::BoolishValueParser;
 use dqa_engine::fetch::read_file;
 use dqa_engine::inference::{self, InferenceReport, InferenceSettings, Measures, PictureInput, Wanted};
-use dqa_metrics::{Evaluator, Reference};
+use dqa_metrics::{Evaluator, ReferenceKind};
 use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::{LoadedModel, ModelArgs};
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note};
@@ -97,12 +97,11 @@ fn score(
     let read = |path: &Path| read_file(path, args.model.limits.bytes_max);
     let fetch = |path: &PathBuf| {
         let ReferencePaths { clear, hazy } = references.find(path);
-        let needs = |kind| wanted.metrics.iter().any(|metric| metric.reference() == Some(kind));
         Ok(PictureInput {
             bytes: read(path)?,
             wanted: wanted.clone(),
-            clear: clear.filter(|_| needs(Reference::Clear)).map(|path| read(&path)),
-            hazy: hazy.filter(|_| needs(Reference::Hazy)).map(|path| read(&path)),
+            clear: clear.filter(|_| wanted.needs(ReferenceKind::Clear)).map(|path| read(&path)),
+            hazy: hazy.filter(|_| wanted.needs(ReferenceKind::Hazy)).map(|path| read(&path)),
         })
     };
     let report = inference::measure(measures, settings, pictures.into_iter(), fetch, |path, outcome| {

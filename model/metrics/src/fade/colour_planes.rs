@@ -26,13 +26,13 @@ pub(super) enum Channel {
 /// Sums over the colours of a patch.
 #[derive(Clone, Copy)]
 pub(super) struct ColourSums {
-    /// Of `min(R, G, B)`.
+    /// The sum of `min(R, G, B)`.
     pub(super) darkest: f64,
-    /// Of `(max - min) / max`, 0 for black.
+    /// The sum of `(max - min) / max`, which is 0 for black.
     pub(super) saturation: f64,
     pub(super) red_green: i32,
     pub(super) red_green_squares: i32,
-    /// Of `R + G - 2 B`, which is twice the channel.
+    /// The sum of `R + G - 2 B`, which is twice the channel.
     pub(super) blue_yellow: i32,
     pub(super) blue_yellow_squares: i32,
 }

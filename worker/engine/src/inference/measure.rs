@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dqa_metrics::{Evaluator, Inputs, Measurement, Metric, Reference, RgbView};
+use dqa_metrics::{Evaluator, Inputs, Measurement, Metric, ReferenceKind, RgbView};
 use dqa_model::{PictureScore, Prepared, Rgb8, Scorer};
 
 use crate::decode::{self, Limits, PictureError};
@@ -74,6 +74,11 @@ pub(super) struct DecodedPicture {
 }
 
 impl Wanted {
+    /// Returns whether one of the metrics compares with a picture of this kind.
+    pub fn needs(&self, kind: ReferenceKind) -> bool {
+        self.metrics.iter().any(|metric| metric.reference() == Some(kind))
+    }
+
     /// Returns the shortest side that one of the metrics accepts, in pixels.
     fn side_min(&self, measures: &Measures) -> u32 {
         let metrics = self.metrics.iter().map(|metric| u32::try_from(metric.smallest_side()).unwrap_or(u32::MAX));
@@ -138,14 +143,14 @@ struct References {
 }
 
 impl References {
-    fn get(&self, kind: Reference) -> Option<&Result<Rgb8, Arc<PictureError>>> {
+    fn get(&self, kind: ReferenceKind) -> Option<&Result<Rgb8, Arc<PictureError>>> {
         match kind {
-            Reference::Clear => self.clear.as_ref(),
-            Reference::Hazy => self.hazy.as_ref(),
+            ReferenceKind::Clear => self.clear.as_ref(),
+            ReferenceKind::Hazy => self.hazy.as_ref(),
         }
     }
 
-    fn view(&self, kind: Reference) -> Option<RgbView<'_>> {
+    fn view(&self, kind: ReferenceKind) -> Option<RgbView<'_>> {
         self.get(kind)?.as_ref().ok().map(view)
     }
 
@@ -163,8 +168,8 @@ fn view(picture: &Rgb8) -> RgbView<'_> {
 fn evaluate(evaluator: &Evaluator, metrics: &[Metric], picture: &Rgb8, references: &References) -> Vec<MetricValue> {
     let inputs = Inputs {
         picture: view(picture),
-        clear: references.view(Reference::Clear),
-        hazy: references.view(Reference::Hazy),
+        clear: references.view(ReferenceKind::Clear),
+        hazy: references.view(ReferenceKind::Hazy),
     };
     let measurements = evaluator.evaluate(metrics, &inputs);
     let values = metrics.iter().zip(measurements).map(|(metric, Measurement { value, flat_share })| {

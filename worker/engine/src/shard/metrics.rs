@@ -3,7 +3,7 @@
 
 use std::sync::Mutex;
 
-use dqa_metrics::{Evaluator, Metric, Parameters};
+use dqa_metrics::{Evaluator, Metric, Parameters, ReferenceKind};
 use dqa_model::Scorer;
 use dqa_pipelines::causes;
 use dqa_pipelines::metric::{self, MetricSpec};
@@ -51,12 +51,11 @@ impl PartMetric {
 
 /// Returns the files that the wanted metrics of a picture need.
 pub(super) fn files(picture: &ShardPicture, wanted: &Wanted) -> PictureFiles {
-    let needs = |kind| wanted.metrics.iter().any(|metric| metric.reference() == Some(kind));
     let file = |reference: &ShardReference| -> FileToRead { (reference.uri.clone(), reference.bytes) };
     PictureFiles {
         picture: (picture.uri.clone(), picture.bytes),
-        clear: picture.clear.as_ref().filter(|_| needs(dqa_metrics::Reference::Clear)).map(file),
-        hazy: picture.hazy.as_ref().filter(|_| needs(dqa_metrics::Reference::Hazy)).map(file),
+        clear: picture.clear.as_ref().filter(|_| wanted.needs(ReferenceKind::Clear)).map(file),
+        hazy: picture.hazy.as_ref().filter(|_| wanted.needs(ReferenceKind::Hazy)).map(file),
     }
 }
 
