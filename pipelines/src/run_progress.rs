@@ -48,7 +48,8 @@ impl Progress {
         self.scored + self.failed
     }
 
-    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 pictures are in the store`.
+    /// Returns the progress as text for people: `4 of 14 parts and 8 of 28 scores are in the store`. A picture has
+    /// a score by each metric of the run.
     pub fn text(&self) -> String {
         if self.parts == 0 {
             return "its parts are not planned yet".to_owned();
@@ -56,9 +57,9 @@ impl Progress {
         if self.is_complete() {
             return format!("all {} parts are in the store, but the run has not been completed", self.parts);
         }
-        let Progress { parts, parts_done, pictures, .. } = self;
-        let pictures_done = self.pictures_done();
-        format!("{parts_done} of {parts} parts and {pictures_done} of {pictures} pictures are in the store")
+        let Progress { parts, parts_done, pictures: scores, .. } = self;
+        let scores_done = self.pictures_done();
+        format!("{parts_done} of {parts} parts and {scores_done} of {scores} scores are in the store")
     }
 
     /// Returns whether every part is complete. A run that is not planned yet has no parts, and is not complete.

@@ -56,7 +56,7 @@ fn assert_all_commands_show(dir: &TestDir, state: &str, parts_done: u64) {
     if state != "complete" {
         for command in ["report", "leaderboard"] {
             let output = dir.run(&[command, "r"]).exits_with(2);
-            let extent = format!("{parts_done} of 9 parts and {parts_done} of 9 pictures are in the store");
+            let extent = format!("{parts_done} of 9 parts and {parts_done} of 9 scores are in the store");
             assert!(
                 output.stderr.contains(&format!("run `r` is {state}")) && output.stderr.contains(&extent),
                 "{}",

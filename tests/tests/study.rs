@@ -150,3 +150,34 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
         assert!(output.stderr.contains(why), "{arguments:?}: {}", output.stderr);
     }
 }
+
+#[test]
+fn a_study_of_metrics_scores_and_sets_published_figures_beside() {
+    let dir = setup();
+    let arguments = ["study", "metrics", "--datasets", "one.toml"];
+    let first = dir.run(&[&arguments[..], &["--format", "json"]].concat()).exits_with(0);
+    assert!(first.stderr.contains("clip-dqa is left out: it needs --model and --prompts"), "{}", first.stderr);
+    let rows = first.json_lines();
+    let (scored, published): (Vec<&Value>, Vec<&Value>) = rows.iter().partition(|row| !row["srcc"].is_null());
+    let names =
+        |rows: &[&Value]| rows.iter().map(|row| row["variant"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let mut computed = names(&scored);
+    computed.sort();
+    assert_eq!(computed, ["brisque", "entropy", "fade", "niqe", "piqe"], "the data set has no clear pictures");
+    let srcc: Vec<f64> = scored.iter().map(|row| row["srcc"].as_f64().unwrap()).collect();
+    assert!(srcc.is_sorted_by(|a, b| a >= b), "the best is first: {srcc:?}");
+    assert!(scored[0]["srcc_more"].is_null() && scored[1]["srcc_more"].as_f64().unwrap() <= 0.0, "{scored:?}");
+    let fade = scored.iter().find(|row| row["variant"] == "fade").unwrap();
+    assert_eq!((fade["paper"].as_f64(), &fade["group"]), (Some(0.7675), &Value::from("one, pooled")));
+    assert!(names(&published).contains(&"lpips".to_owned()), "{published:?}");
+
+    let table = dir.run(&arguments).exits_with(0);
+    assert!(table.stderr.contains("nothing to score"), "{}", table.stderr);
+    for part in ["Which metric agrees with people?", "BeDDE-for-defogging", "one, pooled", "study metrics-one"] {
+        assert!(table.stdout.contains(part), "{part} in\n{}", table.stdout);
+    }
+    let sql = "SELECT variant, srcc FROM studies WHERE srcc IS NOT NULL ORDER BY line";
+    let stored = dir.run(&["query", sql, "--format", "json"]).exits_with(0).json_lines();
+    let stored: Vec<f64> = stored.iter().map(|row| row["srcc"].as_f64().unwrap()).collect();
+    assert_eq!(stored, srcc);
+}

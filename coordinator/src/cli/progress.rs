@@ -17,6 +17,8 @@ pub(super) struct ScoringBar {
     bar: Option<ProgressBar>,
     /// What the scorer has counted so far.
     counters: Arc<shard::ScoringProgress>,
+    /// Metrics of the run: with several, a picture has several scores.
+    metrics: usize,
     windows: u64,
     /// Planned windows of the shards that are done.
     windows_of_done_shards: u64,
@@ -28,8 +30,8 @@ pub(super) struct ScoringBar {
 }
 
 impl ScoringBar {
-    /// Starts at 0 of `windows` windows and follows the scorer's counters.
-    pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>) -> ScoringBar {
+    /// Starts at 0 of `windows` windows and follows the counters of a scorer of `metrics` metrics.
+    pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>, metrics: usize) -> ScoringBar {
         let bar = stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
             let style = style.expect("the template is well-formed");
@@ -39,6 +41,7 @@ impl ScoringBar {
         ScoringBar {
             bar,
             counters,
+            metrics,
             windows,
             windows_of_done_shards: 0,
             counted_at_last_shard: 0,
@@ -72,10 +75,14 @@ impl ScoringBar {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let (pictures, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
+        let (scores, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
+        let scored = match self.metrics {
+            0 | 1 => format!("scored {scores} pictures"),
+            metrics => format!("made {scores} scores by {metrics} metrics"),
+        };
         let seconds = self.started.elapsed().as_secs_f64();
         note(format_args!(
-            "scored {pictures} pictures ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; \
+            "{scored} ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; \
              {} taken over",
             self.counters.failed.load(Relaxed),
             windows as f64 / seconds.max(1e-9),

@@ -10,17 +10,17 @@ use dqa_service::model_args::{LimitArgs, MachineArgs, device_label, open_device}
 pub(super) struct TrainingResourceArgs {
     /// Device on which models are trained and tested: cpu, or cuda:N.
     #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
-    device: String,
+    pub(super) device: String,
 
     /// MiB for decoded pictures that are kept from one epoch to the next.
     #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
     kept_mib: u64,
 
     #[command(flatten)]
-    machine: MachineArgs,
+    pub(super) machine: MachineArgs,
 
     #[command(flatten)]
-    limits: LimitArgs,
+    pub(super) limits: LimitArgs,
 
     /// Take hf: models only from the local cache, without the network.
     #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]

@@ -5,20 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evaluation::Pooling;
-use crate::names::{similar_names, suggestion};
-use crate::train::{Select, Setup, SetupError};
+use super::study_error::StudyError;
+use crate::train::{Select, Setup};
 
-/// The studies that are compiled into the program: name and text.
-pub const BUNDLED: [(&str, &str); 6] = [
-    ("ablation", include_str!("../../../configs/studies/ablation.toml")),
-    ("cross-dataset", include_str!("../../../configs/studies/cross-dataset.toml")),
-    ("windows", include_str!("../../../configs/studies/windows.toml")),
-    ("unseen-algorithms", include_str!("../../../configs/studies/unseen-algorithms.toml")),
-    ("backbones", include_str!("../../../configs/studies/backbones.toml")),
-    ("initialisation", include_str!("../../../configs/studies/initialisation.toml")),
-];
-
-/// A study.
+/// A study that trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyDefinition {
@@ -132,60 +122,9 @@ pub struct Overrides {
     pub set: Vec<String>,
 }
 
-/// Why a study cannot be run.
-#[derive(Debug, thiserror::Error)]
-pub enum StudyError {
-    /// The text is not TOML, has an unknown key or a value of the wrong type.
-    #[error("{origin} is not a valid study")]
-    Toml {
-        /// The file.
-        origin: String,
-        /// The parser's error with its position.
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// The setup of a variant is invalid.
-    #[error("variant `{variant}` of the study cannot be trained")]
-    Setup {
-        /// The variant's name.
-        variant: String,
-        /// The setup's error.
-        #[source]
-        source: SetupError,
-    },
-    /// The definition is inconsistent.
-    #[error("{0}")]
-    Invalid(String),
-    /// No bundled study has this name.
-    #[error("there is no study `{name}`{}; there are {}, or a path to a .toml", suggestion(similar), BUNDLED.map(|(name, _)| name).join(", "))]
-    Unknown {
-        /// The given name.
-        name: String,
-        /// Similar names.
-        similar: Vec<String>,
-    },
-}
-
 impl StudyDefinition {
-    /// Returns one of [`BUNDLED`].
-    ///
-    /// # Errors
-    /// No bundled study has this name.
-    pub fn bundled(name: &str) -> Result<StudyDefinition, StudyError> {
-        match BUNDLED.iter().find(|(known, _)| *known == name) {
-            Some((_, text)) => StudyDefinition::parse(text, name),
-            None => {
-                let similar = similar_names(name, BUNDLED.map(|(name, _)| name));
-                Err(StudyError::Unknown { name: name.to_owned(), similar })
-            }
-        }
-    }
-
-    /// Parses a definition from TOML. `origin` names the source in errors.
-    ///
-    /// # Errors
-    /// The text is not TOML, has an unknown key, or has an invalid setup.
-    pub fn parse(text: &str, origin: &str) -> Result<StudyDefinition, StudyError> {
+    /// Parses the definition of a study that trains, as [`super::Study::parse`].
+    pub(super) fn parse(text: &str, origin: &str) -> Result<StudyDefinition, StudyError> {
         let invalid = |source| StudyError::Toml { origin: origin.to_owned(), source: Box::new(source) };
         let definition: StudyDefinition = toml::from_str(text).map_err(invalid)?;
         definition.check()?;
@@ -273,22 +212,17 @@ fn parse_setting(text: &str) -> Result<(String, toml::Value), StudyError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bundled::BUNDLED;
     use super::*;
     use crate::train::Tune;
 
-    #[test]
-    fn every_study_that_comes_with_the_program_can_be_read() {
-        for (name, _) in BUNDLED {
-            let study = StudyDefinition::bundled(name).unwrap();
-            assert!(!study.title.is_empty() && !study.about.is_empty(), "{name}");
-        }
-        let error = StudyDefinition::bundled("ablations").unwrap_err().to_string();
-        assert!(error.starts_with("there is no study `ablations`; similar names: ablation"), "{error}");
+    fn ablation() -> StudyDefinition {
+        StudyDefinition::parse(BUNDLED[0].1, "ablation").unwrap()
     }
 
     #[test]
     fn the_ablation_has_the_papers_figures() {
-        let study = StudyDefinition::bundled("ablation").unwrap();
+        let study = ablation();
         let paper: Vec<f64> = study.variant.iter().filter_map(|variant| variant.paper).collect();
         assert_eq!(paper, [0.3630, 0.8392, 0.8925, 0.9179]);
         let tunes: Vec<Tune> = study.variant[1..].iter().map(|variant| study.setup(variant).unwrap().tune).collect();
@@ -307,27 +241,5 @@ mod tests {
         assert_eq!(a.words, ["a", "b"]);
         assert_eq!((b.epochs, b.lr), (2, 0.5));
         assert_eq!((study.splits, study.models), (3, vec!["m".to_owned()]));
-    }
-
-    #[test]
-    fn what_means_nothing_is_refused() {
-        let refused = |text: &str| dqa_chain(&StudyDefinition::parse(text, "x.toml").unwrap_err());
-        let variant = "[[variant]]\nname = \"a\"\n";
-        assert!(refused(&format!("titel = \"t\"\n{variant}")).contains("titel"));
-        assert!(refused(&format!("title = \"t\"\n[base]\nepoch = 1\n{variant}")).contains("epoch"));
-        assert!(refused(&format!("title = \"t\"\n{variant}{variant}")).contains("two variants"));
-        assert!(refused(&format!("title = \"t\"\n{variant}train = false\nset.lr = 1.0")).contains("not trained"));
-        let words = format!("title = \"t\"\n[base]\nwords = [\"a\", \"b\"]\n{variant}train = false");
-        assert!(refused(&words).contains("sentences"));
-        assert!(refused(&format!("title = \"t\"\nleave_out = \"some\"\n{variant}")).contains("leave_out"));
-        assert!(refused(&format!("title = \"t\"\nacross = true\nleave_out = \"each\"\n{variant}")).contains("either"));
-        for text in ["lr", "=1", "a b=1"] {
-            let set = Overrides { set: vec![text.to_owned()], ..Overrides::default() };
-            assert!(StudyDefinition::bundled("ablation").unwrap().with_overrides(&set).is_err(), "{text}");
-        }
-    }
-
-    fn dqa_chain(error: &dyn std::error::Error) -> String {
-        std::iter::successors(Some(error), |cause| cause.source()).map(|cause| cause.to_string() + ": ").collect()
     }
 }

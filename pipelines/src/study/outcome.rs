@@ -4,12 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::{Baseline, StudyDefinition};
+use super::study_rows;
 use super::table_lines::Line;
 use crate::names::StudyName;
 use crate::store::{Store, StoreError};
-use crate::tables::parquet_file;
-use crate::tables::studies::{self, STUDIES, StudyRow};
-use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
+use crate::tables::studies::StudyRow;
+use crate::tables::study_splits::StudySplitRow;
 use crate::train::Measures;
 use dqa_stats::{SplitSummary, split_summary};
 
@@ -125,22 +125,23 @@ impl StudyOutcome {
         let p = more.and_then(|more| more.p);
         let more = MeasureColumns::clamped(more, (-2.0, 2.0));
         let pictures = outcome.pictures();
+        let windows: u64 = outcome.splits.iter().map(|split| split.windows).sum();
         let seconds: Option<f64> = outcome.splits.iter().map(|split| split.seconds).sum();
         StudyRow {
             study: self.name.to_string(),
             line: 0,
             group: line.group.clone(),
             variant: line.variant.clone(),
-            model: line.model.clone(),
+            model: Some(line.model.clone()),
             trained_on: line.trained_on.map(|index| self.datasets[index].clone()),
             tested_on: self.datasets[line.tested_on].clone(),
             algorithms: line.algorithms.as_ref().map(|names| names.join(",")),
-            views: line.views.clone(),
-            pool: line.pool.to_string(),
+            views: Some(line.views.clone()),
+            pool: Some(line.pool.to_string()),
             select: line.setup.as_ref().map(|setup| setup.select.to_string()),
             setup: line.setup.as_ref().map(|setup| serde_json::to_string(setup).expect("a setup has text for keys")),
-            splits: u32::try_from(outcome.splits.len()).unwrap_or(u32::MAX),
-            pictures: pictures as f64 / outcome.splits.len().max(1) as f64,
+            splits: Some(u32::try_from(outcome.splits.len()).unwrap_or(u32::MAX)),
+            pictures: Some(pictures as f64 / outcome.splits.len().max(1) as f64),
             srcc: srcc.mean,
             srcc_std: srcc.std,
             srcc_low: srcc.low,
@@ -161,7 +162,7 @@ impl StudyOutcome {
             srcc_more_low: more.low,
             srcc_more_high: more.high,
             srcc_more_p: p,
-            windows: outcome.splits.iter().map(|split| split.windows).sum::<u64>() as f64 / pictures.max(1) as f64,
+            windows: Some(windows as f64 / pictures.max(1) as f64),
             seconds: seconds.map(|seconds| seconds / pictures.max(1) as f64),
             paper: line.paper,
         }
@@ -196,16 +197,7 @@ impl StudyOutcome {
     /// The store fails.
     pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let definition = toml::to_string(&self.definition).expect("a definition has text for keys");
-        let mut metadata = vec![("dqa.study", self.name.to_string()), ("dqa.definition", definition)];
-        metadata.extend(self.provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
-        for (table, batch) in
-            [(STUDIES, studies::to_batch(&self.rows())), (STUDY_SPLITS, study_splits::to_batch(&self.split_rows()))]
-        {
-            let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &metadata);
-            let key = format!("{table}/by_study={}/{table}.parquet", self.name);
-            store.put(&key, file.expect("memory takes what is made to the schema")).await?;
-        }
-        Ok(())
+        study_rows::write(store, (&self.name, definition), &self.provenance, (&self.rows(), &self.split_rows())).await
     }
 }
 
@@ -300,7 +292,7 @@ pub(super) mod tests {
         // The difference is the same on every split, whatever the level of the split.
         assert!((rows[1].srcc_more.unwrap() - 0.2).abs() < 1e-12);
         assert!(rows[1].srcc_more_p.unwrap() < 1e-6 && rows[3].srcc_more == Some(0.0));
-        assert_eq!((rows[1].windows, rows[1].seconds, rows[1].pictures), (4.0, Some(0.05), 10.0));
+        assert_eq!((rows[1].windows, rows[1].seconds, rows[1].pictures), (Some(4.0), Some(0.05), Some(10.0)));
         assert!(rows[1].setup.as_ref().unwrap().contains("\"epochs\":2") && rows[0].setup.is_none());
         assert_eq!(rows[0].krcc, None);
         assert_eq!(outcome.split_rows().len(), 12);

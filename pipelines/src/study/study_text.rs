@@ -3,8 +3,9 @@
 use std::fmt::Write;
 
 use super::definition::Baseline;
+use super::study_rows;
 use super::{Line, Pooling, StudyOutcome};
-use crate::tables::studies::{self, StudyRow};
+use crate::tables::studies::StudyRow;
 use crate::text_table::Alignment::{self, Left, Right};
 use crate::text_table::{format_interval, format_number, format_p_value, format_rows};
 use crate::train::{Select, Setup};
@@ -15,16 +16,12 @@ type Column = (&'static str, Alignment, fn(&StudyRow) -> String);
 impl StudyOutcome {
     /// Returns the rows as JSON, one object per line.
     pub fn json(&self) -> String {
-        let line = |row: &StudyRow| serde_json::to_string(row).expect("a row has text for keys") + "\n";
-        self.rows().iter().map(line).collect()
+        study_rows::json(&self.rows())
     }
 
     /// Returns the rows as CSV with a header. An undefined value is an empty field.
     pub fn csv(&self) -> String {
-        let mut bytes = Vec::new();
-        let batch = studies::to_batch(&self.rows());
-        arrow::csv::Writer::new(&mut bytes).write(&batch).expect("memory takes text and numbers");
-        String::from_utf8(bytes).expect("what was written is text")
+        study_rows::csv(&self.rows())
     }
 
     /// Returns the study as text: a table for each group, the matrix of a study across data sets, and the settings.
@@ -33,7 +30,7 @@ impl StudyOutcome {
         let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
         let columns = columns(&rows, self.definition.across);
         for tested in rows.chunk_by(|a, b| a.tested_on == b.tested_on) {
-            let _ = writeln!(text, "tested on {}, {} splits", tested[0].tested_on, tested[0].splits);
+            let _ = writeln!(text, "tested on {}, {} splits", tested[0].tested_on, tested[0].splits.unwrap_or(0));
             let mut lines = vec![columns.iter().map(|(head, _, _)| (*head).to_owned()).collect::<Vec<_>>()];
             lines.extend(tested.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
             let alignments: Vec<Alignment> = columns.iter().map(|(_, alignment, _)| *alignment).collect();
@@ -167,10 +164,10 @@ fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
     }
     columns.push(("variant", Left, |row| row.variant.clone()));
     if rows.iter().any(|row| row.model != rows[0].model) {
-        columns.push(("model", Left, |row| row.model.clone()));
+        columns.push(("model", Left, |row| row.model.clone().unwrap_or_default()));
     }
     let numbers: [Column; 9] = [
-        ("n", Right, |row| format!("{:.1}", row.pictures)),
+        ("n", Right, |row| row.pictures.map_or("-".to_owned(), |n| format!("{n:.1}"))),
         ("SRCC", Right, |row| format_number(row.srcc)),
         ("+-", Right, |row| format_number(row.srcc_std)),
         ("95% interval", Right, |row| format_interval(row.srcc_low, row.srcc_high)),
@@ -185,7 +182,7 @@ fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
         columns.push(("paper", Right, |row| format_number(row.paper)));
     }
     if rows.iter().any(|row| row.seconds.is_some()) {
-        columns.push(("windows", Right, |row| format!("{:.1}", row.windows)));
+        columns.push(("windows", Right, |row| row.windows.map_or("-".to_owned(), |n| format!("{n:.1}"))));
         let milliseconds = |row: &StudyRow| row.seconds.map_or("-".to_owned(), |s| format!("{:.1}", s * 1e3));
         columns.push(("ms a picture", Right, milliseconds));
     }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::definition::{LeaveOut, StudyDefinition, StudyError, Variant};
+use super::definition::{LeaveOut, StudyDefinition, Variant};
 use super::evaluation::Pooling;
+use super::study_error::StudyError;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::train::Setup;
 

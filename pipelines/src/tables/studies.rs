@@ -15,8 +15,8 @@ table! {
         group: String,
         /// The variant's name.
         variant: String,
-        /// The initial model.
-        model: String,
+        /// The initial model. For a metric of a study of metrics, its fingerprint; None if dqa does not compute the metric.
+        model: Option<String>,
         /// The data set that the model was trained on, or None if nothing was trained.
         trained_on: Option<String>,
         /// The data set with the test pictures.
@@ -24,18 +24,18 @@ table! {
         /// The algorithms whose pictures were tested, joined by commas, or `mean of N` for the mean over N rows with
         /// excluded algorithms. None for all algorithms.
         algorithms: Option<String>,
-        /// The views of the test.
-        views: String,
-        /// How the scores of windows were combined into a picture's score (`study::Pooling`).
-        pool: String,
+        /// The views of the test. None for a metric.
+        views: Option<String>,
+        /// How the scores of windows were combined into a picture's score (`study::Pooling`). None for a metric.
+        pool: Option<String>,
         /// The rule by which the epoch was chosen; `best-on-test` is optimistic. None if nothing was trained.
         select: Option<String>,
         /// All settings of the training as JSON. None if nothing was trained.
         setup: Option<String>,
-        /// Number of splits.
-        splits: u32,
-        /// Number of test pictures, mean over splits.
-        pictures: f64,
+        /// Number of splits. None for a metric, which has one value for all pictures.
+        splits: Option<u32>,
+        /// Number of test pictures, mean over splits. None if there was no test.
+        pictures: Option<f64>,
         /// Spearman's rank correlation, mean over splits.
         srcc: Option<f64>,
         /// Standard deviation between splits.
@@ -68,17 +68,18 @@ table! {
         rmse_low: Option<f64>,
         /// Upper bound of the interval.
         rmse_high: Option<f64>,
-        /// SRCC minus that of the baseline row, mean over the splits. None for a row without a baseline.
+        /// SRCC minus that of the baseline row, mean over the splits. None for a row without a baseline. The baseline of a
+        /// metric is the best metric of the group, and the difference is paired over scenes.
         srcc_more: Option<f64>,
         /// Lower bound of the interval.
         srcc_more_low: Option<f64>,
         /// Upper bound of the interval.
         srcc_more_high: Option<f64>,
         /// Two-sided p-value of no difference, paired over splits, by the corrected t test. Not corrected for the
-        /// number of rows.
+        /// number of rows. For metrics, by the jackknife over scenes, corrected for all pairs of metrics (Holm).
         srcc_more_p: Option<f64>,
-        /// Mean number of windows of a picture.
-        windows: f64,
+        /// Mean number of windows of a picture. None for a metric.
+        windows: Option<f64>,
         /// Mean time on the device for a picture in seconds. None if it was not measured.
         seconds: Option<f64>,
         /// SRCC in the paper.

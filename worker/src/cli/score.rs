@@ -122,13 +122,16 @@ fn score(
 
 fn print_report(report: &InferenceReport, decode_threads: usize) {
     let share = |part: Duration| 100.0 * part.as_secs_f64() / report.wall.as_secs_f64().max(1e-9);
+    // Metrics alone see whole pictures: there are no windows.
+    let (windows, rate) = match report.windows {
+        0 => (String::new(), String::new()),
+        windows => (format!(", {windows} windows"), format!("{:.1} windows/s, ", report.windows_per_second())),
+    };
     note(format_args!(
-        "{} pictures ({} failed), {} windows in {:.1} s: {:.1} windows/s, {:.2} pictures/s",
+        "{} pictures ({} failed){windows} in {:.1} s: {rate}{:.2} pictures/s",
         report.pictures,
         report.failed,
-        report.windows,
         report.wall.as_secs_f64(),
-        report.windows_per_second(),
         report.pictures_per_second()
     ));
     note(format_args!(

@@ -1,5 +1,6 @@
-//! `dqa-coord study`: answers a question that takes many trainings, in one table.
+//! `dqa-coord study`: answers a question that takes many trainings, or all metrics, in one table.
 
+mod metrics;
 mod progress;
 
 use std::path::{Path, PathBuf};
@@ -9,10 +10,11 @@ use clap::builder::BoolishValueParser;
 use dqa_engine::study::EvaluateError;
 use dqa_engine::train::{BaseModel, TrainError, TrainingResources, TrialRunner};
 use dqa_pipelines::dataset::{self, DataSet};
-use dqa_pipelines::names::StudyName;
+use dqa_pipelines::names::{RunName, StudyName};
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{Overrides, StudyDefinition, StudyOutcome};
+use dqa_pipelines::study::{Overrides, Study, StudyDefinition, StudyOutcome};
 use dqa_pipelines::train::Splits;
+use dqa_service::metric_args::ParameterArgs;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, command_line, host, note, with_hint};
 
 use super::args::StoreArgs;
@@ -26,17 +28,17 @@ use progress::StudyProgress;
 /// The most bytes of a study's default name.
 const STUDY_NAME_BYTES_MAX: usize = 100;
 
-/// Answers a question that takes many trainings: makes the trainings and tests that the store lacks, and one table of
-/// all of them.
+/// Answers a question that takes many trainings, or all metrics: makes the trainings, tests and scores that the store
+/// lacks, and one table of all of them.
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Study: ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation; or a file like those in
-    /// configs/studies.
+    /// Study: ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation, metrics; or a file like those
+    /// in configs/studies.
     #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
     study: String,
 
-    /// Data sets with labels to train on, joined by commas: names from configs/datasets, definitions (TOML), or folders
+    /// Data sets with labels, joined by commas: names from configs/datasets, definitions (TOML), or folders
     /// [default: the study's].
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
     datasets: Vec<String>,
@@ -68,6 +70,23 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_STUDY_NAME", value_name = "STUDY")]
     name: Option<StudyName>,
 
+    /// In a study of metrics, the learned prompts of CLIP-DQA with --model: safetensors, or the authors' PyTorch
+    /// checkpoint; dqa:small for those of that model.
+    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
+    prompts: Option<PathBuf>,
+
+    /// In a study of metrics, use no learned prompts, but the sentences "bad photo." and "good photo.".
+    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new(), conflicts_with = "prompts")]
+    handcrafted: bool,
+
+    #[command(flatten)]
+    parameters: ParameterArgs,
+
+    /// In a study of metrics, runs of the same data sets whose metrics stand beside, joined by commas: of other models, or
+    /// from `import-scores`.
+    #[arg(long, env = "DQA_WITH_RUNS", value_delimiter = ',', value_name = "RUNS")]
+    with_runs: Vec<RunName>,
+
     #[command(flatten)]
     redefine: RedefineArgs,
 
@@ -92,13 +111,17 @@ pub(super) struct Args {
 
 /// Runs the study and shows its table.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let study = match read_study(args)? {
+        Study::Metrics(study) => return metrics::run(args, study).await,
+        Study::Trainings(study) => study,
+    };
     let splits = read_splits(&args.splits)?;
-    let definition = definition(args, splits.first().map(|splits| splits.splits.len()))?;
+    let definition = with_overrides(args, study, splits.first().map(|splits| splits.splits.len()))?;
     let (definitions, mut datasets) = load_datasets(&definition).await?;
     let resources = if args.dry_run { None } else { Some(args.resources.open()?) };
     let skipped = check_pictures(args, &definition, &mut datasets, resources.as_ref())?;
     let store = args.store.create().await?;
-    let name = study_name(args, &datasets)?;
+    let name = study_name(args, datasets.iter().map(|data| data.name.as_str()))?;
     let loaded = definitions.iter().zip(&datasets);
     args.redefine.register(&store, loaded, &format!("study {name}"), args.dry_run).await?;
     let plan = StudyPlan::new(definition, datasets, splits, args.resources.offline).map_err(with_study_hint)?;
@@ -145,20 +168,22 @@ async fn load_datasets(study: &StudyDefinition) -> anyhow::Result<(Vec<dataset::
     Ok((definitions, datasets))
 }
 
-/// Reads the study's definition, and changes it as the flags say.
-fn definition(args: &Args, splits: Option<usize>) -> anyhow::Result<StudyDefinition> {
-    let is_file = args.study.ends_with(".toml");
-    let definition = if is_file {
-        let text = std::fs::read_to_string(&args.study);
-        StudyDefinition::parse(&text.with_context(|| format!("cannot read the study {}", args.study))?, &args.study)?
-    } else {
-        StudyDefinition::bundled(&args.study)?
-    };
+/// Reads the study's definition.
+fn read_study(args: &Args) -> anyhow::Result<Study> {
+    if !args.study.ends_with(".toml") {
+        return Ok(Study::bundled(&args.study)?);
+    }
+    let text = std::fs::read_to_string(&args.study).with_context(|| format!("cannot read the study {}", args.study))?;
+    Ok(Study::parse(&text, &args.study)?)
+}
+
+/// Changes the study as the flags say.
+fn with_overrides(args: &Args, study: StudyDefinition, splits: Option<usize>) -> anyhow::Result<StudyDefinition> {
     let mut set = args.set.clone();
     set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
     let (datasets, models) = (args.datasets.clone(), args.model.clone());
     let splits = splits.map(|count| u32::try_from(count).expect("a file has few splits"));
-    Ok(definition.with_overrides(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
+    Ok(study.with_overrides(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
 }
 
 /// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were
@@ -187,12 +212,12 @@ fn check_pictures(
 
 /// Returns the study's name: the same for the same study of the same data sets, so that its table replaces the earlier
 /// one.
-fn study_name(args: &Args, datasets: &[DataSet]) -> anyhow::Result<StudyName> {
+fn study_name<'a>(args: &Args, datasets: impl Iterator<Item = &'a str>) -> anyhow::Result<StudyName> {
     if let Some(name) = &args.name {
         return Ok(name.clone());
     }
     let stem = Path::new(&args.study).file_stem().map_or("study".into(), |stem| stem.to_string_lossy());
-    let names: Vec<&str> = datasets.iter().map(|data| data.name.as_str()).collect();
+    let names: Vec<&str> = datasets.collect();
     let mut text = format!("{stem}-{}", names.join("+"));
     text.truncate(STUDY_NAME_BYTES_MAX);
     text.parse().context("the study's file has a name that no study can have; give one with --name")

@@ -15,14 +15,15 @@ use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
-use dqa_service::metric_args::ParameterFile;
-use dqa_service::model_args::LoadedModel;
+use dqa_service::metric_args::{ParameterArgs, ParameterFile};
+use dqa_service::model_args::{LoadedModel, ModelArgs};
 use dqa_service::program::{ExitStatus, command_line, note, with_hint, with_own_hint};
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::detach::notify_planned;
 use crate::cli::progress::ScoringBar;
+use crate::cli::redefine_args::RedefineArgs;
 use crate::cli::stop_signal::StopSignal;
 use crate::local_engine::LocalEngine;
 use crate::run::{
@@ -36,72 +37,124 @@ const LAST_STATUS_WITHIN: Duration = Duration::from_secs(5);
 /// How often the progress is refreshed: a person sees 200 ms as immediate.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
+/// What a run scores and how: the flags of `submit`, or what a study of metrics asks for.
+pub(in crate::cli) struct LocalRun<'a> {
+    pub(in crate::cli) datasets: &'a [String],
+    /// Algorithms by name; none stands for all.
+    pub(in crate::cli) algorithms: Vec<String>,
+    pub(in crate::cli) metrics: MetricSelection,
+    pub(in crate::cli) parameters: &'a ParameterArgs,
+    pub(in crate::cli) model: &'a ModelArgs,
+    pub(in crate::cli) name: Option<&'a RunName>,
+    pub(in crate::cli) remark: Option<&'a str>,
+    pub(in crate::cli) redefine: &'a RedefineArgs,
+    pub(in crate::cli) with_hazy: bool,
+    pub(in crate::cli) allow_missing: bool,
+    pub(in crate::cli) retry_failed: bool,
+    pub(in crate::cli) shard_windows: u64,
+    pub(in crate::cli) dry_run: bool,
+}
+
+/// How far a local run came.
+pub(in crate::cli) enum LocalRunEnd {
+    /// It was only planned (`--dry-run`).
+    Planned,
+    /// A signal stopped it. What was scored is kept.
+    Stopped(StopSignal),
+    /// It is complete.
+    Complete(Box<RunRecord>),
+}
+
 /// Runs the submission to its reports.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    let definitions = find_definitions(&args.datasets)?;
+    let run = LocalRun {
+        datasets: &args.datasets,
+        algorithms: args.algorithms(),
+        metrics: args.metrics.selection()?,
+        parameters: &args.metrics.parameters,
+        model: &args.model,
+        name: args.name.as_ref(),
+        remark: args.remark.as_deref(),
+        redefine: &args.redefine,
+        with_hazy: args.with_hazy,
+        allow_missing: args.allow_missing,
+        retry_failed: args.retry_failed,
+        shard_windows: args.shard_windows,
+        dry_run: args.dry_run,
+    };
     let store = args.store.create().await?;
+    let record = match score(&run, &store).await? {
+        LocalRunEnd::Planned => return Ok(ExitStatus::All),
+        LocalRunEnd::Stopped(signal) => return Ok(signal.exit_status()),
+        LocalRunEnd::Complete(record) => record,
+    };
+    args.report.make_and_show(&store, &record).await?;
+    Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
+}
+
+/// Plans a run and scores what the store lacks of it.
+pub(in crate::cli) async fn score(args: &LocalRun<'_>, store: &Store) -> anyhow::Result<LocalRunEnd> {
+    let definitions = find_definitions(args.datasets)?;
     let registrations: Vec<registry::RequestedDataset> =
         definitions.iter().map(registry::RequestedDataset::new).collect();
-    registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
-    let metrics = args.metrics.selection()?;
-    let parameters = args.metrics.parameters.read()?;
+    registry::check(store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
+    let parameters = args.parameters.read()?;
     let LoadedModel { scorer, settings, device, trained_on } =
-        if metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
-    let submission = submission(args, definitions, (&metrics, parameters.as_ref()), (scorer.as_deref(), &device));
+        if args.metrics.clip_dqa { args.model.load()? } else { args.model.without_model()? };
+    let submission = submission(args, definitions, parameters.as_ref(), (scorer.as_deref(), &device));
     let views = scorer.as_ref().map(|scorer| *scorer.views()).unwrap_or_default();
     let request = PlanRequest {
         allow_missing: args.allow_missing,
         retry_failed: args.retry_failed,
         ..submission.plan_request(views, Roots::unrestricted())
     };
-    let plan = run::prepare(&store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
-    let record = make_record(args, &store, &submission, (&plan, &trained_on)).await?;
+    let plan = run::prepare(store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
+    let record = make_record(args, store, &submission, (&plan, &trained_on)).await?;
     note_plan(&record, &plan);
     warn_of_training_leaks(&record.spec.training_leaks());
     let registrations = plan.registrations(&registrations);
     if args.dry_run {
-        registry::check(&store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
-        return Ok(ExitStatus::All);
+        registry::check(store, &registrations, &args.redefine.names).await.map_err(with_own_hint)?;
+        return Ok(LocalRunEnd::Planned);
     }
     let used_by = format!("run {}", record.name);
-    let registered = registry::register(&store, &registrations, &args.redefine.names, &used_by).await;
+    let registered = registry::register(store, &registrations, &args.redefine.names, &used_by).await;
     registered.map_err(with_own_hint)?;
     let record = if record.state == RunState::Complete {
         // Written again because it is now the run that was used last.
-        record.write(&store).await?;
+        record.write(store).await?;
         notify_planned(&record.name);
         record
     } else {
         if let Some(ParameterFile { json, .. }) = &parameters {
-            metric::write_parameters(&store, json).await?;
+            metric::write_parameters(store, json).await?;
         }
         let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
-        match score_and_commit(args, &store, (plan, record), scorer).await? {
+        match score_and_commit(args, store, (plan, record), scorer).await? {
             Ok(record) => record,
-            Err(signal) => return Ok(signal.exit_status()),
+            Err(signal) => return Ok(LocalRunEnd::Stopped(signal)),
         }
     };
-    args.report.make_and_show(&store, &record).await?;
-    Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
+    Ok(LocalRunEnd::Complete(Box::new(record)))
 }
 
 /// Returns the submission that the flags describe, with the model if a metric needs it, and the device.
 fn submission(
-    args: &Args,
+    args: &LocalRun,
     definitions: Vec<Definition>,
-    (metrics, parameters): (&MetricSelection, Option<&ParameterFile>),
+    parameters: Option<&ParameterFile>,
     (scorer, device): (Option<&Scorer>, &str),
 ) -> Submission {
     let fingerprint = scorer.map(|scorer| scorer.fingerprint().to_string());
     let published = Parameters::default();
-    let specs = metrics.specs(fingerprint.as_deref(), parameters.map_or(&published, |file| &file.parameters));
+    let specs = args.metrics.specs(fingerprint.as_deref(), parameters.map_or(&published, |file| &file.parameters));
     let of_model = |text: String| if scorer.is_some() { text } else { String::new() };
     Submission {
         definitions,
-        algorithms: args.algorithms(),
+        algorithms: args.algorithms.clone(),
         with_hazy: args.with_hazy,
         metrics: specs,
-        leaves_out_metrics: metrics.leaves_out,
+        leaves_out_metrics: args.metrics.leaves_out,
         metric_parameters: parameters.map(|file| blake3::hash(&file.json).to_hex().to_string()),
         model: of_model(args.model.model.clone()),
         prompts: args.model.prompts.as_ref().filter(|_| scorer.is_some()).map(|path| path.display().to_string()),
@@ -111,18 +164,18 @@ fn submission(
         device: device.to_owned(),
         shard_windows: args.shard_windows,
         limits: args.model.limits.limits(),
-        remark: args.remark.clone(),
+        remark: args.remark.map(str::to_owned),
     }
 }
 
 /// Makes the run's record as it is before its shards are scored. Resumes a run of the same name.
 async fn make_record(
-    args: &Args,
+    args: &LocalRun<'_>,
     store: &Store,
     submission: &Submission,
     (plan, trained_on): (&RunPlan, &TrainedOn),
 ) -> anyhow::Result<RunRecord> {
-    let (name, earlier) = submission.find(store, args.name.as_ref(), Some(plan)).await?;
+    let (name, earlier) = submission.find(store, args.name, Some(plan)).await?;
     let mut provenance = provenance();
     provenance.insert("command".to_owned(), command_line());
     let record = submission.new_record(name, earlier.as_ref(), provenance);
@@ -156,7 +209,7 @@ async fn make_record(
 
 /// Claims the run, scores its missing shards and completes its record, or returns the signal that stopped it.
 async fn score_and_commit(
-    args: &Args,
+    args: &LocalRun<'_>,
     store: &Store,
     (mut plan, record): (RunPlan, RunRecord),
     scorer: Arc<ShardScorer>,
@@ -166,7 +219,7 @@ async fn score_and_commit(
     notify_planned(&record.name);
     let name = record.name.clone();
     let work = async {
-        score_shards(store, &plan, args.retry_failed, scorer, &part_metadata(&record)).await?;
+        score_shards(store, &plan, args.retry_failed, scorer, &record).await?;
         anyhow::Ok(run::commit(store, &mut plan, record).await?)
     };
     let ended = tokio::select! {
@@ -239,16 +292,17 @@ async fn score_shards(
     plan: &RunPlan,
     retry_failed: bool,
     scorer: Arc<ShardScorer>,
-    metadata: &[(String, String)],
+    record: &RunRecord,
 ) -> anyhow::Result<()> {
     if plan.missing().next().is_none() {
         return Ok(());
     }
     let windows = plan.missing().map(|shard| plan.missing_windows(shard)).sum();
-    let mut progress = ScoringBar::new(windows, scorer.progress());
+    let mut progress = ScoringBar::new(windows, scorer.progress(), record.spec.metrics.len());
+    let metadata = part_metadata(record);
     let engine = LocalEngine::new(scorer);
     for mut shard in plan.shards(store, retry_failed) {
-        shard.facts = metadata.to_vec();
+        shard.facts.clone_from(&metadata);
         let mut refresh = tokio::time::interval(REFRESH_INTERVAL);
         let scoring = engine.score(&shard);
         tokio::pin!(scoring);

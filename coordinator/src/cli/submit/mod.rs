@@ -11,6 +11,7 @@ use dqa_service::program::ExitStatus;
 pub(super) use args::Args;
 
 pub(super) use datasets::find_definitions;
+pub(super) use local::{LocalRun, LocalRunEnd, score};
 
 use super::detach;
 #[cfg(not(feature = "cluster"))]
