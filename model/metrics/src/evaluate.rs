@@ -16,6 +16,7 @@ use crate::metric::Metric;
 use crate::ms_ssim::ms_ssim;
 use crate::niqe::{self, niqe};
 use crate::parameters::Parameters;
+use crate::phase_congruency::FilterCache;
 use crate::piqe::piqe;
 use crate::psnr::psnr;
 use crate::reference_kind::ReferenceKind;
@@ -50,6 +51,8 @@ pub struct Measurement {
 pub struct Evaluator {
     instructions: InstructionSet,
     parameters: Arc<Parameters>,
+    /// Shared by the clones, which are those of the threads.
+    fsimc_filters: Arc<FilterCache>,
 }
 
 impl Default for Evaluator {
@@ -61,7 +64,7 @@ impl Default for Evaluator {
 impl Evaluator {
     /// Uses the given vector instructions. Values do not depend on them.
     pub fn with_instructions(instructions: InstructionSet) -> Self {
-        Self { instructions, parameters: Arc::default() }
+        Self { instructions, parameters: Arc::default(), fsimc_filters: Arc::default() }
     }
 
     /// Uses other parameters than the published ones.
@@ -122,7 +125,7 @@ impl Evaluator {
             Metric::Piqe => run!(Ok(piqe(levels, width))),
             Metric::Ciede2000 => run!(Ok(ciede2000(&inputs.picture, &reference()))),
             Metric::Vifp => run!(vifp(&level_plane(levels, width), &level_plane(clear_levels(), width))),
-            Metric::Fsimc => fsimc(self.instructions, &inputs.picture, &reference()),
+            Metric::Fsimc => fsimc(self.instructions, &self.fsimc_filters, &inputs.picture, &reference()),
             Metric::Entropy => run!(Ok(entropy(levels))),
             Metric::E => run!(new_edge_rate(edges())),
             Metric::R => run!(gradient_ratio(edges())),

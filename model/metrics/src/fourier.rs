@@ -1,45 +1,40 @@
-//! Discrete Fourier transforms of planes of any size in double precision: mixed radix (Stockham), and Bluestein's chirp
-//! where a side has a prime factor above 13. Columns are transformed `LANES` at a time, one in each lane of a vector.
+//! Discrete Fourier transforms of planes of any size in double precision: mixed radix, and Bluestein's chirp where a side
+//! has a prime factor above 13. Columns are transformed `LANES` at a time, one in each lane of a vector.
 //!
 //! Not a library's: RustFFT takes its roots of unity from the sine of the standard library, which is the C library's and
 //! differs between systems and CPUs. Here they are `libm`'s, and no operation is fused, so all CPUs give the same bits.
 
-use std::array;
-use std::f64::consts::PI;
+mod chirp;
+mod complex;
+mod mixed_radix;
+mod products;
+mod strip;
 
 use crate::instruction_set::InstructionSet;
-
-/// Number of columns that are transformed at once: two registers of AVX-512.
-const LANES: usize = 16;
-
-/// A complex number.
-type Complex = [f64; 2];
-
-/// Real and imaginary parts of a plane, or of `LANES` columns of one: row-major.
-#[derive(Clone, Default)]
-pub(crate) struct ComplexPlane {
-    pub(crate) re: Vec<f64>,
-    pub(crate) im: Vec<f64>,
-}
-
-impl ComplexPlane {
-    pub(crate) fn zeros(length: usize) -> Self {
-        Self { re: vec![0.0; length], im: vec![0.0; length] }
-    }
-
-    /// Exchanges the parts: a transform between two exchanges is the inverse one, but for its factor.
-    pub(crate) fn exchange_parts(&mut self) {
-        std::mem::swap(&mut self.re, &mut self.im);
-    }
-}
+use crate::plane::Plane;
+use chirp::Chirp;
+use mixed_radix::MixedRadix;
+use products::Filtered;
+pub(crate) use strip::{LANES, Lanes, Rows, RowsView};
 
 /// Transforms planes of one size.
+///
+/// A plane has its columns in strips of `LANES`. A spectrum is transposed: its rows are the horizontal frequencies, and a
+/// strip has `LANES` vertical ones. What lies in lanes beyond the last column is 0.
 pub(crate) struct Fourier {
     instructions: InstructionSet,
     width: usize,
     height: usize,
     columns: Transform,
     rows: Transform,
+}
+
+/// Memory for the inverse transforms of `N` products of a spectrum.
+pub(crate) struct Workspace<const N: usize> {
+    /// The products whose rows are transformed, in strips of columns.
+    halfway: [Rows; N],
+    product: Rows,
+    buffers: [[Rows; 2]; N],
 }
 
 impl Fourier {
@@ -49,349 +44,168 @@ impl Fourier {
         Self { instructions, width, height, columns, rows }
     }
 
-    /// Returns the transform of a plane, without a factor: `(height, width)`, frequency 0 first.
-    pub(crate) fn forward(&self, plane: &ComplexPlane) -> ComplexPlane {
-        let transposed = self.transform_columns(&self.columns, plane, self.width);
-        self.transform_columns(&self.rows, &transposed, self.height)
-    }
-
-    /// Returns the inverse transform of a plane, without the factor `1 / (width * height)`.
-    pub(crate) fn inverse(&self, mut plane: ComplexPlane) -> ComplexPlane {
-        plane.exchange_parts();
-        let mut result = self.forward(&plane);
-        result.exchange_parts();
-        result
-    }
-
-    /// Transforms the columns of a plane of `width` columns and returns the transposed result.
-    fn transform_columns(&self, transform: &Transform, plane: &ComplexPlane, width: usize) -> ComplexPlane {
-        let length = transform.length;
-        let mut result = ComplexPlane::zeros(plane.re.len());
-        let mut strip = ComplexPlane::zeros(length * LANES);
-        let mut scratch = ComplexPlane::default();
-        for left in (0..width).step_by(LANES) {
-            let columns = left..width.min(left + LANES);
-            load_strip(&plane.re, width, columns.clone(), &mut strip.re);
-            load_strip(&plane.im, width, columns.clone(), &mut strip.im);
-            transform.run(self.instructions, &mut strip, &mut scratch);
-            let target = left * length..columns.end * length;
-            self.instructions.run(
-                #[inline(always)]
-                || {
-                    store_transposed(&strip.re, length, &mut result.re[target.clone()]);
-                    store_transposed(&strip.im, length, &mut result.im[target]);
-                },
-            );
+    pub(crate) fn workspace<const N: usize>(&self) -> Workspace<N> {
+        Workspace {
+            halfway: std::array::from_fn(|_| Rows::zeros(self.width.div_ceil(LANES) * self.height)),
+            product: Rows::zeros(self.width),
+            buffers: std::array::from_fn(|_| Default::default()),
         }
-        result
     }
+
+    /// Returns the spectra of two real planes, which are transformed as the parts of a complex one.
+    pub(crate) fn forward(&self, planes: [&Plane; 2]) -> [Rows; 2] {
+        let mut halfway = Rows::zeros(self.height.div_ceil(LANES) * self.width);
+        let mut strip = Rows::zeros(self.height);
+        let mut buffers = Default::default();
+        for left in (0..self.width).step_by(LANES) {
+            let columns = left..self.width.min(left + LANES);
+            load_strip(planes[0], columns.clone(), &mut strip.re);
+            load_strip(planes[1], columns.clone(), &mut strip.im);
+            self.columns.run(self.instructions, strip.view(), &mut buffers);
+            store_transposed(buffers[0].view(), columns, &mut halfway, self.width);
+        }
+        let mut both = Rows::with_capacity(halfway.re.len());
+        for index in 0..self.height.div_ceil(LANES) {
+            self.rows.run(self.instructions, halfway.strip(index, self.width), &mut buffers);
+            both.re.extend_from_slice(&buffers[0].re);
+            both.im.extend_from_slice(&buffers[0].im);
+        }
+        self.separate(&both)
+    }
+
+    /// Returns the spectra of the real part and the imaginary part: the spectrum of a real plane is its own conjugate at
+    /// the opposite frequency.
+    fn separate(&self, both: &Rows) -> [Rows; 2] {
+        let mut spectra = [Rows::zeros(both.re.len()), Rows::zeros(both.re.len())];
+        for y in 0..self.height {
+            for x in 0..self.width {
+                let (opposite_x, opposite_y) = ((self.width - x) % self.width, (self.height - y) % self.height);
+                let (row, lane) = (y / LANES * self.width + x, y % LANES);
+                let (opposite_row, opposite_lane) = (opposite_y / LANES * self.width + opposite_x, opposite_y % LANES);
+                let [re, im] = [both.re[row].0[lane], both.im[row].0[lane]];
+                let [opposite_re, opposite_im] =
+                    [both.re[opposite_row].0[opposite_lane], both.im[opposite_row].0[opposite_lane]];
+                spectra[0].re[row].0[lane] = 0.5 * (re + opposite_re);
+                spectra[0].im[row].0[lane] = 0.5 * (im - opposite_im);
+                spectra[1].re[row].0[lane] = 0.5 * (im + opposite_im);
+                spectra[1].im[row].0[lane] = 0.5 * (opposite_re - re);
+            }
+        }
+        spectra
+    }
+
+    /// Computes the inverse transforms of the products of a spectrum and each filter, without the factor
+    /// `1 / (width * height)`. Hands on the results strip by strip, from the left to the right, with the strip's number.
+    pub(crate) fn inverse_of_products<const N: usize>(
+        &self,
+        spectrum: &Rows,
+        filters: [&[Lanes]; N],
+        workspace: &mut Workspace<N>,
+        mut receive: impl FnMut(usize, [RowsView<'_>; N]),
+    ) {
+        let Workspace { halfway, product, buffers } = workspace;
+        for top in (0..self.height).step_by(LANES) {
+            let index = top / LANES;
+            let spectrum = spectrum.strip(index, self.width);
+            for ((filter, halfway), buffers) in filters.iter().zip(&mut *halfway).zip(&mut *buffers) {
+                let filter = &filter[index * self.width..][..self.width];
+                self.instructions.dispatch(Filtered { spectrum, filter, product });
+                self.rows.run(self.instructions, product.view().exchange_parts(), buffers);
+                let rows = top..self.height.min(top + LANES);
+                store_transposed(buffers[0].view(), rows, halfway, self.height);
+            }
+        }
+        for index in 0..self.width.div_ceil(LANES) {
+            for (halfway, buffers) in halfway.iter().zip(&mut *buffers) {
+                self.columns.run(self.instructions, halfway.strip(index, self.height), buffers);
+            }
+            receive(index, buffers.each_ref().map(|[result, _]| result.view().exchange_parts()));
+        }
+    }
+}
+
+/// Returns the strips of the transposed plane, which are those of a spectrum.
+pub(crate) fn transposed_strips(plane: &Plane) -> Vec<Lanes> {
+    let mut strips = vec![Lanes::ZERO; plane.height.div_ceil(LANES) * plane.width];
+    for y in 0..plane.height {
+        for (x, value) in plane.row(y).iter().enumerate() {
+            strips[y / LANES * plane.width + x].0[y % LANES] = *value;
+        }
+    }
+    strips
 }
 
 /// Copies columns into the lanes of a strip. Lanes beyond the last column keep what they have.
-fn load_strip(values: &[f64], width: usize, columns: std::ops::Range<usize>, strip: &mut [f64]) {
-    for (lanes, row) in strip.chunks_exact_mut(LANES).zip(values.chunks_exact(width)) {
-        lanes[..columns.len()].copy_from_slice(&row[columns.clone()]);
+fn load_strip(plane: &Plane, columns: std::ops::Range<usize>, strip: &mut [Lanes]) {
+    for (lanes, row) in strip.iter_mut().zip(plane.values.chunks_exact(plane.width)) {
+        lanes.0[..columns.len()].copy_from_slice(&row[columns.clone()]);
     }
 }
 
-/// Copies lanes of a strip of `length` rows into rows, in square tiles.
-#[inline(always)]
-fn store_transposed(strip: &[f64], length: usize, rows: &mut [f64]) {
-    for top in (0..length).step_by(LANES) {
-        let end = length.min(top + LANES);
-        for (lane, row) in rows.chunks_exact_mut(length).enumerate() {
-            for (offset, value) in row[top..end].iter_mut().enumerate() {
-                *value = strip[(top + offset) * LANES + lane];
+/// Copies the lanes of a strip into the given rows of a plane whose strips have `height` rows, in square tiles. Compiled for
+/// the baseline only: for AVX-512 the compiler would gather each row, which takes twice as long.
+fn store_transposed(strip: RowsView<'_>, rows: std::ops::Range<usize>, plane: &mut Rows, height: usize) {
+    for (from, to) in [(strip.re, &mut plane.re), (strip.im, &mut plane.im)] {
+        let (tiles, rest) = from.as_chunks::<LANES>();
+        let mut strips = to.chunks_exact_mut(height);
+        for (tile, strip) in tiles.iter().zip(&mut strips) {
+            for (lane, row) in strip[rows.clone()].iter_mut().enumerate() {
+                *row = Lanes(std::array::from_fn(|column| tile[column].0[lane]));
+            }
+        }
+        if rest.is_empty() {
+            continue;
+        }
+        let strip = strips.next().expect("a strip has the columns that are left");
+        for (lane, row) in strip[rows.clone()].iter_mut().enumerate() {
+            for (value, column) in row.0.iter_mut().zip(rest) {
+                *value = column.0[lane];
             }
         }
     }
 }
 
 /// Transforms columns of one length.
-struct Transform {
-    length: usize,
-    method: Method,
-}
-
-enum Method {
+enum Transform {
     Mixed(MixedRadix),
     Chirp(Chirp),
 }
 
 impl Transform {
     fn new(instructions: InstructionSet, length: usize) -> Self {
-        let method = match MixedRadix::new(length) {
-            Some(mixed) => Method::Mixed(mixed),
-            None => Method::Chirp(Chirp::new(instructions, length)),
-        };
-        Self { length, method }
-    }
-
-    fn run(&self, instructions: InstructionSet, strip: &mut ComplexPlane, scratch: &mut ComplexPlane) {
-        match &self.method {
-            Method::Mixed(mixed) => mixed.run(instructions, strip, scratch),
-            Method::Chirp(chirp) => chirp.run(instructions, strip, scratch),
-        }
-    }
-}
-
-/// Returns `exp(-2 pi i numerator / denominator)`.
-fn root_of_unity(numerator: usize, denominator: usize) -> Complex {
-    let angle = -2.0 * PI * (numerator % denominator) as f64 / denominator as f64;
-    [libm::cos(angle), libm::sin(angle)]
-}
-
-/// A transform whose length has no prime factor above 13.
-struct MixedRadix {
-    passes: Vec<Pass>,
-}
-
-/// One pass over the strip. Combines `radix` parts of a length; what was combined before it lies together.
-struct Pass {
-    radix: usize,
-    /// Length that is left to be transformed, divided by the radix.
-    parts: usize,
-    /// Rows of the strip that belong together.
-    stride: usize,
-    /// Roots of unity of the radix.
-    roots: Vec<Complex>,
-    /// For each part, the factors of the `radix` results.
-    twiddles: Vec<Complex>,
-}
-
-impl MixedRadix {
-    /// Returns the transform, or nothing if a prime factor is above 13.
-    fn new(length: usize) -> Option<Self> {
-        let mut passes = Vec::new();
-        let (mut left, mut stride) = (length, 1);
-        while left > 1 {
-            let radix = [4, 2, 3, 5, 7, 11, 13].into_iter().find(|radix| left % radix == 0)?;
-            let parts = left / radix;
-            let twiddles = (0..parts).flat_map(|part| (0..radix).map(move |result| root_of_unity(part * result, left)));
-            let roots = (0..radix).map(|power| root_of_unity(power, radix)).collect();
-            passes.push(Pass { radix, parts, stride, roots, twiddles: twiddles.collect() });
-            (left, stride) = (parts, stride * radix);
-        }
-        Some(Self { passes })
-    }
-
-    fn run(&self, instructions: InstructionSet, strip: &mut ComplexPlane, scratch: &mut ComplexPlane) {
-        scratch.re.resize(strip.re.len(), 0.0);
-        scratch.im.resize(strip.im.len(), 0.0);
-        for pass in &self.passes {
-            instructions.run(
-                #[inline(always)]
-                || pass.run(strip, scratch),
-            );
-            std::mem::swap(strip, scratch);
-        }
-        scratch.re.clear();
-        scratch.im.clear();
-    }
-}
-
-impl Pass {
-    #[inline(always)]
-    fn run(&self, from: &ComplexPlane, to: &mut ComplexPlane) {
-        match self.radix {
-            2 => self.combine(from, to, radix_2),
-            3 => self.combine::<3>(from, to, odd_radix),
-            4 => self.combine(from, to, radix_4),
-            5 => self.combine::<5>(from, to, odd_radix),
-            7 => self.combine::<7>(from, to, odd_radix),
-            11 => self.combine::<11>(from, to, odd_radix),
-            _ => self.combine::<13>(from, to, odd_radix),
+        match MixedRadix::new(length) {
+            Some(mixed) => Self::Mixed(mixed),
+            None => Self::Chirp(Chirp::new(instructions, length)),
         }
     }
 
-    #[inline(always)]
-    fn combine<const RADIX: usize>(
-        &self,
-        from: &ComplexPlane,
-        to: &mut ComplexPlane,
-        transform: impl Fn([Complex; RADIX], &[Complex; RADIX]) -> [Complex; RADIX],
-    ) {
-        let roots: &[Complex; RADIX] = self.roots[..].try_into().expect("as many roots as the radix");
-        for (part, twiddles) in self.twiddles.as_chunks::<RADIX>().0.iter().enumerate() {
-            for row in 0..self.stride {
-                // Copies, so that the compiler knows that what is written is not read again.
-                let mut block = Block::load(from, |index| (part + self.parts * index) * self.stride + row);
-                block.transform(twiddles, roots, &transform);
-                block.store(to, |index| (part * RADIX + index) * self.stride + row);
-            }
+    /// Writes the transform of a strip into the first buffer.
+    fn run(&self, instructions: InstructionSet, from: RowsView<'_>, buffers: &mut [Rows; 2]) {
+        match self {
+            Self::Mixed(mixed) => mixed.run(instructions, from, buffers),
+            Self::Chirp(chirp) => chirp.run(instructions, from, buffers),
         }
-    }
-}
-
-/// `RADIX` rows of a strip.
-struct Block<const RADIX: usize> {
-    re: [[f64; LANES]; RADIX],
-    im: [[f64; LANES]; RADIX],
-}
-
-impl<const RADIX: usize> Block<RADIX> {
-    #[inline(always)]
-    fn load(strip: &ComplexPlane, row: impl Fn(usize) -> usize) -> Self {
-        let (re, im) = (strip.re.as_chunks::<LANES>().0, strip.im.as_chunks::<LANES>().0);
-        Self { re: array::from_fn(|index| re[row(index)]), im: array::from_fn(|index| im[row(index)]) }
-    }
-
-    #[inline(always)]
-    fn store(&self, strip: &mut ComplexPlane, row: impl Fn(usize) -> usize) {
-        let (re, im) = (strip.re.as_chunks_mut::<LANES>().0, strip.im.as_chunks_mut::<LANES>().0);
-        for index in 0..RADIX {
-            re[row(index)] = self.re[index];
-            im[row(index)] = self.im[index];
-        }
-    }
-
-    #[inline(always)]
-    fn transform(
-        &mut self,
-        twiddles: &[Complex; RADIX],
-        roots: &[Complex; RADIX],
-        transform: impl Fn([Complex; RADIX], &[Complex; RADIX]) -> [Complex; RADIX],
-    ) {
-        for lane in 0..LANES {
-            let values = transform(array::from_fn(|index| [self.re[index][lane], self.im[index][lane]]), roots);
-            for index in 0..RADIX {
-                let [re, im] = multiply(values[index], twiddles[index]);
-                self.re[index][lane] = re;
-                self.im[index][lane] = im;
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn multiply([a, b]: Complex, [c, d]: Complex) -> Complex {
-    [a * c - b * d, a * d + b * c]
-}
-
-#[inline(always)]
-fn add([a, b]: Complex, [c, d]: Complex) -> Complex {
-    [a + c, b + d]
-}
-
-#[inline(always)]
-fn subtract([a, b]: Complex, [c, d]: Complex) -> Complex {
-    [a - c, b - d]
-}
-
-#[inline(always)]
-fn radix_2([a, b]: [Complex; 2], _: &[Complex; 2]) -> [Complex; 2] {
-    [add(a, b), subtract(a, b)]
-}
-
-#[inline(always)]
-fn radix_4([a, b, c, d]: [Complex; 4], _: &[Complex; 4]) -> [Complex; 4] {
-    let (even, odd) = (add(a, c), add(b, d));
-    let (even_difference, [re, im]) = (subtract(a, c), subtract(b, d));
-    // The odd difference by -i.
-    let turned = [im, -re];
-    [add(even, odd), add(even_difference, turned), subtract(even, odd), subtract(even_difference, turned)]
-}
-
-/// Values `k` and `RADIX - k` share their cosines and have opposite sines.
-#[inline(always)]
-fn odd_radix<const RADIX: usize>(values: [Complex; RADIX], roots: &[Complex; RADIX]) -> [Complex; RADIX] {
-    let mut sums = values;
-    let mut differences = values;
-    let mut results = values;
-    for k in 1..=RADIX / 2 {
-        sums[k] = add(values[k], values[RADIX - k]);
-        differences[k] = subtract(values[k], values[RADIX - k]);
-        results[0] = add(results[0], sums[k]);
-    }
-    for j in 1..=RADIX / 2 {
-        let mut even = values[0];
-        let mut odd = [0.0, 0.0];
-        for k in 1..=RADIX / 2 {
-            let [cosine, sine] = roots[j * k % RADIX];
-            even = add(even, [cosine * sums[k][0], cosine * sums[k][1]]);
-            odd = add(odd, [-sine * differences[k][1], sine * differences[k][0]]);
-        }
-        results[j] = add(even, odd);
-        results[RADIX - j] = subtract(even, odd);
-    }
-    results
-}
-
-/// Bluestein's transform: `jk = (j^2 + k^2 - (j - k)^2) / 2` makes of it a convolution with a chirp, which is done with
-/// transforms of a power of two.
-struct Chirp {
-    length: usize,
-    /// `exp(-pi i k^2 / length)`.
-    chirp: Vec<Complex>,
-    /// The transform of the conjugate chirp around 0, divided by the padded length.
-    response: Vec<Complex>,
-    padded: MixedRadix,
-}
-
-impl Chirp {
-    fn new(instructions: InstructionSet, length: usize) -> Self {
-        let padded_length = (2 * length - 1).next_power_of_two();
-        let padded = MixedRadix::new(padded_length).expect("a power of two has no large factor");
-        let chirp: Vec<Complex> = (0..length).map(|k| root_of_unity(k * k, 2 * length)).collect();
-        let mut strip = ComplexPlane::zeros(padded_length * LANES);
-        for (k, [cosine, sine]) in chirp.iter().enumerate() {
-            for row in [k, (padded_length - k) % padded_length] {
-                strip.re[row * LANES] = *cosine;
-                strip.im[row * LANES] = -sine;
-            }
-        }
-        padded.run(instructions, &mut strip, &mut ComplexPlane::default());
-        let share = 1.0 / padded_length as f64;
-        let response = (0..padded_length).map(|k| [strip.re[k * LANES] * share, strip.im[k * LANES] * share]).collect();
-        Self { length, chirp, response, padded }
-    }
-
-    fn run(&self, instructions: InstructionSet, strip: &mut ComplexPlane, scratch: &mut ComplexPlane) {
-        let padded_length = self.response.len() * LANES;
-        self.multiply(instructions, strip, &self.chirp);
-        strip.re.resize(padded_length, 0.0);
-        strip.im.resize(padded_length, 0.0);
-        self.padded.run(instructions, strip, scratch);
-        self.multiply(instructions, strip, &self.response);
-        strip.exchange_parts();
-        self.padded.run(instructions, strip, scratch);
-        strip.exchange_parts();
-        strip.re.truncate(self.length * LANES);
-        strip.im.truncate(self.length * LANES);
-        self.multiply(instructions, strip, &self.chirp);
-    }
-
-    /// Multiplies each row of a strip by its factor.
-    fn multiply(&self, instructions: InstructionSet, strip: &mut ComplexPlane, factors: &[Complex]) {
-        instructions.run(
-            #[inline(always)]
-            || {
-                let rows = strip.re.as_chunks_mut::<LANES>().0.iter_mut().zip(strip.im.as_chunks_mut::<LANES>().0);
-                for ((re, im), factor) in rows.zip(factors) {
-                    for lane in 0..LANES {
-                        [re[lane], im[lane]] = multiply([re[lane], im[lane]], *factor);
-                    }
-                }
-            },
-        );
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::complex::{Scalar, root_of_unity};
     use super::*;
 
-    fn noise(length: usize) -> Vec<f64> {
-        (0..length).map(|i| (i * i * 7919 % 1009) as f64 - 500.0).collect()
+    fn noise(count: usize, offset: usize) -> Vec<f64> {
+        (offset..count + offset).map(|i| (i * i * 7919 % 1009) as f64 - 500.0).collect()
     }
 
     /// The definition, at one frequency.
-    fn coefficient(plane: &ComplexPlane, width: usize, height: usize, kx: usize, ky: usize) -> Complex {
+    fn coefficient(plane: &Plane, kx: usize, ky: usize) -> Scalar {
         let mut sum = [0.0, 0.0];
-        for y in 0..height {
-            for x in 0..width {
-                let turn = multiply(root_of_unity(kx * x, width), root_of_unity(ky * y, height));
-                sum = add(sum, multiply([plane.re[y * width + x], plane.im[y * width + x]], turn));
+        for y in 0..plane.height {
+            for x in 0..plane.width {
+                let [a, b] = root_of_unity(kx * x, plane.width);
+                let [c, d] = root_of_unity(ky * y, plane.height);
+                let level = plane.row(y)[x];
+                sum = [sum[0] + level * (a * c - b * d), sum[1] + level * (a * d + b * c)];
             }
         }
         sum
@@ -400,21 +214,41 @@ mod tests {
     /// Each radix, their mixtures, and chirps of prime and composite lengths.
     #[test]
     fn transforms_are_those_of_the_definition_and_back() {
-        for (width, height) in [(1, 1), (2, 3), (20, 7), (33, 16), (39, 30), (17, 6), (38, 53)] {
-            let plane = ComplexPlane { re: noise(width * height), im: noise(width * height + 5)[5..].to_vec() };
+        let sizes = [(1, 1), (2, 3), (20, 7), (33, 16), (39, 30), (64, 22), (17, 6), (38, 53)];
+        for (width, height) in sizes {
+            let planes = [0, 5].map(|offset| Plane::new(noise(width * height, offset), width, height));
             let fourier = Fourier::new(InstructionSet::detect(), width, height);
-            let spectrum = fourier.forward(&plane);
-            for (kx, ky) in [(0, 0), (width - 1, height / 2), (width / 3, height - 1)] {
-                let expected = coefficient(&plane, width, height, kx, ky);
-                let index = ky * width + kx;
-                let error = subtract([spectrum.re[index], spectrum.im[index]], expected);
-                assert!(error[0].abs() + error[1].abs() < 1e-8, "{width}x{height} at {kx}, {ky}: {error:?}");
-            }
-            let back = fourier.inverse(spectrum);
-            let count = (width * height) as f64;
-            for (found, expected) in back.re.iter().chain(&back.im).zip(plane.re.iter().chain(&plane.im)) {
-                assert!((found / count - expected).abs() < 1e-10, "{width}x{height}");
+            let spectra = fourier.forward(planes.each_ref());
+            for (plane, spectrum) in planes.iter().zip(&spectra) {
+                for (kx, ky) in [(0, 0), (width - 1, height / 2), (width / 3, height - 1)] {
+                    let [re, im] = coefficient(plane, kx, ky);
+                    let (row, lane) = (ky / LANES * width + kx, ky % LANES);
+                    let error = (spectrum.re[row].0[lane] - re).abs() + (spectrum.im[row].0[lane] - im).abs();
+                    assert!(error < 1e-8, "{width}x{height} at {kx}, {ky}: {error}");
+                }
+                assert_inverse(&fourier, spectrum, plane);
             }
         }
+    }
+
+    /// The filters are 1 and 2: one inverse is the plane, the other twice that.
+    fn assert_inverse(fourier: &Fourier, spectrum: &Rows, plane: &Plane) {
+        let filters = [1.0, 2.0].map(|factor| vec![Lanes([factor; LANES]); spectrum.re.len()]);
+        let filters = filters.each_ref().map(Vec::as_slice);
+        let mut strips = 0;
+        fourier.inverse_of_products(spectrum, filters, &mut fourier.workspace(), |strip, results| {
+            strips += 1;
+            for (y, x) in (0..plane.height).flat_map(|y| (0..plane.width).map(move |x| (y, x))) {
+                if x / LANES != strip {
+                    continue;
+                }
+                for (factor, result) in [1.0, 2.0].into_iter().zip(results) {
+                    let count = (plane.width * plane.height) as f64;
+                    let [re, im] = [result.re[y].0[x % LANES] / count, result.im[y].0[x % LANES] / count];
+                    assert!((re - factor * plane.row(y)[x]).abs() + im.abs() < 1e-9, "{y}, {x}: {re}, {im}");
+                }
+            }
+        });
+        assert_eq!(strips, plane.width.div_ceil(LANES));
     }
 }

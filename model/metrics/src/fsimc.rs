@@ -1,16 +1,15 @@
 //! Feature similarity with colour (Zhang 2011) by the authors' `FeatureSIM.m` of 2010: similarity of phase congruency,
 //! gradients and the two chromatic channels, weighted by the greater phase congruency.
 
-use crate::downsample::{BorderMode, downsample};
+mod channels;
+
 use crate::elementary::{exponential, natural_logarithm};
 use crate::instruction_set::InstructionSet;
-use crate::phase_congruency::FilterBank;
+use crate::phase_congruency::FilterCache;
 use crate::plane::{Plane, sum};
 use crate::rgb_view::RgbView;
 use crate::undefined::Undefined;
-
-/// Luma and the chromatic channels I and Q. Luma is not rounded here.
-const CHANNELS: [[f64; 3]; 3] = [[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]];
+use channels::channels;
 
 /// Constants of the similarities.
 const CONGRUENCY: f64 = 0.85;
@@ -21,15 +20,13 @@ const CHROMA_EXPONENT: f64 = 0.03;
 /// `cos(0.03 pi)`: the real part of a power of -1, which the authors take where a chromatic similarity is negative.
 const NEGATIVE_CHROMA: f64 = 0.995_561_964_603_080_1;
 
-/// The downsampling aims at this length of the shorter side.
-const AIMED_SIDE: usize = 256;
-
 /// Returns the similarity of two pictures of equal size.
 ///
 /// # Errors
 /// [`Undefined::Degenerate`] if a picture has one luma, or none has features.
 pub(crate) fn fsimc(
     instructions: InstructionSet,
+    filters: &FilterCache,
     picture: &RgbView<'_>,
     clear: &RgbView<'_>,
 ) -> Result<f64, Undefined> {
@@ -42,8 +39,8 @@ pub(crate) fn fsimc(
     if is_constant(&first[0]) || is_constant(&second[0]) {
         return Err(Undefined::Degenerate("a picture has one brightness"));
     }
-    let filters = FilterBank::new(instructions, first[0].width, first[0].height);
-    let congruency = [&first[0], &second[0]].map(|luma| filters.phase_congruency(luma));
+    let filters = filters.get(instructions, first[0].width, first[0].height);
+    let congruency = filters.phase_congruency([&first[0], &second[0]]);
     let value = instructions.run(
         #[inline(always)]
         || compare(&first, &second, &congruency),
@@ -56,21 +53,6 @@ pub(crate) fn fsimc(
 
 fn is_constant(plane: &Plane) -> bool {
     plane.values.iter().all(|value| *value == plane.values[0])
-}
-
-/// Returns luma, I and Q, downsampled by `round(shorter side / 256)`.
-#[inline(always)]
-fn channels(picture: &RgbView<'_>) -> [Plane; 3] {
-    let factor = ((picture.width().min(picture.height()) + AIMED_SIDE / 2) / AIMED_SIDE).max(1);
-    let mut planes = Vec::with_capacity(CHANNELS.len());
-    for [red, green, blue] in CHANNELS {
-        let mut values = vec![0.0; picture.width() * picture.height()];
-        for (value, [r, g, b]) in values.iter_mut().zip(picture.pixels()) {
-            *value = red * f64::from(r) + green * f64::from(g) + blue * f64::from(b);
-        }
-        planes.push(downsample(&Plane::new(values, picture.width(), picture.height()), factor, BorderMode::Zeros));
-    }
-    planes.try_into().expect("a plane for each channel")
 }
 
 #[inline(always)]
@@ -175,8 +157,8 @@ mod tests {
     fn a_picture_of_one_colour_has_no_features() {
         let (flat, other) = ([7; 300], std::array::from_fn::<u8, 300, _>(|i| (i * 37 % 251) as u8));
         let [flat, other] = [&flat, &other].map(|samples| RgbView::new(samples, 10, 10));
-        let set = InstructionSet::detect();
-        assert!(matches!(fsimc(set, &other, &flat), Err(Undefined::Degenerate(_))));
-        assert!((fsimc(set, &other, &other).unwrap() - 1.0).abs() < 1e-12);
+        let (set, filters) = (InstructionSet::detect(), FilterCache::default());
+        assert!(matches!(fsimc(set, &filters, &other, &flat), Err(Undefined::Degenerate(_))));
+        assert!((fsimc(set, &filters, &other, &other).unwrap() - 1.0).abs() < 1e-12);
     }
 }

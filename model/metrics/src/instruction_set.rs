@@ -1,7 +1,7 @@
 //! The vector instructions that loops are compiled for. One source is compiled once for each set; no operation is fused
 //! or reordered, so that all sets give the same bits.
 
-use pulp::NullaryFnOnce;
+use pulp::{NullaryFnOnce, Simd, WithSimd};
 
 /// A set of vector instructions.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,18 @@ impl InstructionSet {
             Set::Avx2(token) => token.vectorize(Body(body)),
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(token) => token.vectorize(Body(body)),
+        }
+    }
+
+    /// Runs an operation that is written in vectors of this set. For the baseline they have 128 bits.
+    #[inline(always)]
+    pub(crate) fn dispatch<O: WithSimd>(self, operation: O) -> O::Output {
+        match self.0 {
+            Set::Baseline => pulp::Scalar128b.vectorize(operation),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(token) => Simd::vectorize(token, operation),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(token) => Simd::vectorize(token, operation),
         }
     }
 }

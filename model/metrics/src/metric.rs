@@ -135,7 +135,12 @@ impl Metric {
             Self::Sigma => ("sigma", Lower, Some(Hazy), 1, "share of saturated pixels as published (black)"),
             Self::Sigma255 => ("sigma255", Lower, Some(Hazy), 1, "share of saturated pixels (black or white)"),
         };
-        Definition { name, direction, reference, smallest_side, version: 1, title }
+        let version = match self {
+            // The order of sums changed with the transform in strips.
+            Self::Fsimc => 2,
+            _ => 1,
+        };
+        Definition { name, direction, reference, smallest_side, version, title }
     }
 }
 

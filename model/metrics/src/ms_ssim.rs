@@ -1,7 +1,7 @@
 //! Multi-scale structural similarity (Wang 2003) by the authors' `msssim.m`: five scales, each half of the one before, the
 //! contrast of the first four and the whole similarity of the last, to the power of their weights.
 
-use crate::downsample::{BorderMode, downsample};
+use crate::downsample::downsample;
 use crate::plane::Plane;
 use crate::ssim::similarity;
 use crate::undefined::Undefined;
@@ -33,7 +33,7 @@ pub(crate) fn ms_ssim(picture: &Plane, clear: &Plane) -> Result<f64, Undefined> 
         }
         product *= power(means.contrast, weight)?;
         // Not by `map`, whose closure would be compiled for the baseline.
-        smaller = Some([downsample(picture, 2, BorderMode::Mirror), downsample(clear, 2, BorderMode::Mirror)]);
+        smaller = Some([downsample(picture, 2), downsample(clear, 2)]);
     }
     Ok(product)
 }

@@ -1,7 +1,7 @@
 //! Structural similarity (Wang 2004) by the authors' `ssim.m` of 2009: 11x11 Gaussian window of deviation 1.5, without the
 //! border. The golden values are checked in `tests/goldens.rs`.
 
-use crate::downsample::{BorderMode, downsample};
+use crate::downsample::downsample;
 use crate::plane::{Plane, sum};
 use crate::undefined::Undefined;
 use crate::window::{Rows, Size, filter_rows, gaussian};
@@ -35,8 +35,7 @@ pub(crate) fn ssim(picture: &Plane, clear: &Plane) -> Result<f64, Undefined> {
     let mut smaller = None;
     if factor > 1 {
         // Not by `map`, whose closure would be compiled for the baseline.
-        smaller =
-            Some([downsample(picture, factor, BorderMode::Mirror), downsample(clear, factor, BorderMode::Mirror)]);
+        smaller = Some([downsample(picture, factor), downsample(clear, factor)]);
     }
     let [picture, clear] = smaller.as_ref().map_or([picture, clear], |[picture, clear]| [picture, clear]);
     ssim_full(picture, clear)
