@@ -168,7 +168,7 @@ pub(super) async fn load(
 ///
 /// # Errors
 /// The part is missing, cannot be read, or has another number of rows than planned.
-pub(super) async fn read_part(
+pub async fn read_part(
     store: Store,
     part: PartRef,
     columns: &'static [&'static str],

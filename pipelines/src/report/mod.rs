@@ -39,6 +39,7 @@ pub use crate::run::{REPLICATES_MIN, ReportIntervals};
 pub use combine_runs::combine_runs;
 pub use compute_report::{compute, compute_leaderboards, compute_with_others};
 pub use correlations::{EXBEDDE, VQEG};
+pub use dataset_scores::read_part;
 pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use metric_choice::select_metric;

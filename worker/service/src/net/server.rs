@@ -1,4 +1,5 @@
-//! A program's port: its gRPC services, each behind a guard, and over HTTP/1.1 `/metrics`, `/healthz` and `/readyz`.
+//! A program's port: its gRPC services, each behind a guard, and over HTTP/1.1 `/metrics`, `/healthz`, `/readyz` and, of a
+//! coordinator, its pages.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -7,14 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tower::ServiceExt;
 
 use super::{Guard, NetError, Tls};
 use crate::telemetry;
@@ -38,6 +41,7 @@ pub struct Server {
     tls: Tls,
     metrics: Guard,
     ready: Arc<AtomicBool>,
+    pages: Option<Router>,
 }
 
 impl Server {
@@ -64,7 +68,7 @@ impl Server {
             }
         }
         let listener = TcpListener::bind(address).await.map_err(|source| NetError::Listen { address, source })?;
-        Ok(Server { listener, tls, metrics, ready: Arc::default() })
+        Ok(Server { listener, tls, metrics, ready: Arc::default(), pages: None })
     }
 
     /// Returns the address, with the port that the system chose for port 0.
@@ -80,13 +84,21 @@ impl Server {
         self.ready.clone()
     }
 
+    /// Answers all requests that are neither gRPC nor for metrics and health checks with these pages. If the port requires
+    /// certificates, so do the pages.
+    #[must_use]
+    pub fn with_pages(self, pages: Router) -> Server {
+        Server { pages: Some(pages), ..self }
+    }
+
     /// Serves until `stop` completes; calls in progress may end.
     ///
     /// # Errors
     /// Fails if the certificates are invalid, or if the port is lost.
     pub async fn serve(self, services: Routes, stop: impl Future<Output = ()>) -> Result<(), NetError> {
+        let guard = Guard::new([]).with_tls(&self.tls);
         let http = Http { metrics: self.metrics.with_tls(&self.tls), ready: self.ready };
-        let pages = Router::new()
+        let status = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "alive\n" }))
             .route("/readyz", get(readiness))
@@ -100,7 +112,11 @@ impl Server {
         if let Some(tls) = self.tls.server_config() {
             builder = builder.tls_config(tls)?;
         }
-        let routes = Routes::from(services.prepare().into_axum_router().merge(pages));
+        let mut router = services.prepare().into_axum_router().merge(status);
+        if let Some(pages) = self.pages {
+            router = router.fallback(move |request| page_or_unknown_method(pages, guard, request));
+        }
+        let routes = Routes::from(router);
         let incoming = TcpListenerStream::new(self.listener);
         Ok(builder.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await?)
     }
@@ -112,12 +128,29 @@ struct Http {
     ready: Arc<AtomicBool>,
 }
 
-async fn metrics(State(http): State<Http>, request: axum::extract::Request) -> Result<String, StatusCode> {
-    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+/// Answers a request that no service takes: a method of gRPC that does not exist, or a page.
+async fn page_or_unknown_method(pages: Router, guard: Guard, request: Request) -> Response {
+    let is_grpc = |value: &HeaderValue| value.as_bytes().starts_with(b"application/grpc");
+    if request.headers().get(header::CONTENT_TYPE).is_some_and(is_grpc) {
+        return tonic::Status::unimplemented("this program has no such method").into_http();
+    }
+    if !guard.admits(is_certified(&request), None, None) {
+        return (StatusCode::UNAUTHORIZED, "the certificate is missing\n").into_response();
+    }
+    match pages.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn is_certified(request: &Request) -> bool {
     let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>();
-    let is_certified =
-        connection.and_then(TlsConnectInfo::peer_certs).is_some_and(|certificates| !certificates.is_empty());
-    if http.metrics.admits(is_certified, authorization, None) {
+    connection.and_then(TlsConnectInfo::peer_certs).is_some_and(|certificates| !certificates.is_empty())
+}
+
+async fn metrics(State(http): State<Http>, request: Request) -> Result<String, StatusCode> {
+    let authorization = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    if http.metrics.admits(is_certified(&request), authorization, None) {
         Ok(telemetry::metrics::text())
     } else {
         Err(StatusCode::UNAUTHORIZED)

@@ -51,6 +51,12 @@ impl Token {
         given.is_some_and(|given| blake3::hash(given.trim().as_bytes()) == self.digest)
     }
 
+    /// Returns a key that is derived from the token, for signing the sessions of browsers. The token cannot be computed from
+    /// it.
+    pub fn session_key(&self) -> [u8; 32] {
+        blake3::derive_key("dqa 2026 users' token for sessions of browsers", self.secret.as_bytes())
+    }
+
     /// Returns a key that is derived from the token, for a client that cannot send our header: Ballista's client for
     /// shuffled data sends only its user agent. The token cannot be computed from it.
     fn flight_key(&self) -> String {
