@@ -7,10 +7,17 @@ use std::process::ExitCode;
 const MAKE: &str = "demo make target/demo/haze --name haze";
 const SUBMIT: &str = "submit --datasets target/demo/haze/haze.toml --model dqa:small --prompts dqa:small \
                       --store target/demo/store";
+const VIEW: &str = "cargo run -p dqa-coordinator --no-default-features -- view --store target/demo/store --open";
 
 fn main() -> ExitCode {
-    let made = dqa_coord(MAKE);
-    if made == ExitCode::SUCCESS { dqa_coord(SUBMIT) } else { made }
+    for command in [MAKE, SUBMIT] {
+        let ended = dqa_coord(command);
+        if ended != ExitCode::SUCCESS {
+            return ended;
+        }
+    }
+    println!("See the leaderboard with its pictures:\n$ {VIEW}");
+    ExitCode::SUCCESS
 }
 
 fn dqa_coord(arguments: &str) -> ExitCode {

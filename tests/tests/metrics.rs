@@ -79,7 +79,7 @@ fn a_run_without_a_model_is_killed_resumed_and_extended() {
     assert_eq!(all.len(), (1 + 5 + 3 + 4) * 6);
     assert!(blind.iter().all(|(key, value)| all[key] == *value));
     assert!(before.iter().all(|part| dir.parts().contains(part)));
-    assert!(more.stderr.contains("scored 48 pictures"), "only what is missing is scored: {}", more.stderr);
+    assert!(more.stderr.contains("made 48 scores by 13 metrics"), "only what is missing is scored: {}", more.stderr);
 
     let report = dir.run(&["report", "r", "--table", "metrics"]).exits_with(0);
     for metric in ["clip-dqa", "niqe", "psnr_rgb", "sigma255"] {
@@ -128,7 +128,7 @@ fn a_missing_or_differently_sized_reference_is_a_row() {
     // Another reference is another part: what is scored follows the clear picture.
     std::fs::copy(dir.path("haze/clear/s0.png"), dir.path("haze/clear/s1.png")).unwrap();
     let again = submit(&dir, "psnr_rgb,e,entropy", &["--algos", "dcp"]).exits_with(1);
-    assert!(again.stderr.contains("scored 3 pictures"), "{}", again.stderr);
+    assert!(again.stderr.contains("made 3 scores by 3 metrics"), "{}", again.stderr);
 }
 
 #[test]

@@ -25,12 +25,14 @@ mod resource_args;
 mod run_selector;
 mod run_summary;
 mod runs;
+mod site;
 mod status;
 mod stop_signal;
 mod study;
 mod submit;
 mod train;
 mod training_data;
+mod view;
 mod watch_refresh;
 #[cfg(not(feature = "cluster"))]
 mod without_cluster_feature;
@@ -91,7 +93,11 @@ enum Command {
     Runs(runs::Args),
     /// Shows a run's progress.
     Status(status::Args),
-    /// Answers a question that takes many trainings.
+    /// Serves the pages of a store on this machine.
+    View(view::Args),
+    /// Writes the pages of a run as a folder to publish.
+    Site(site::Args),
+    /// Answers a question that takes many trainings, or all metrics.
     Study(Box<study::Args>),
     #[command(flatten)]
     Cluster(ClusterCommand),
@@ -126,6 +132,8 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::View(args) => block_on(view::run(&args)),
+        Command::Site(args) => block_on(site::run(&args)),
         Command::Study(args) => block_on(study::run(&args)),
         Command::Cluster(command) => block_on(command.run()),
     })

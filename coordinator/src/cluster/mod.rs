@@ -9,7 +9,7 @@
 //! the services the `control_plane` of a leader. `scheduler` decides, pure, which worker scores which shard; `effects`
 //! carries that out. `lifecycle` takes an `active_run` from its request to its reports. `ballista_backend` and
 //! `task_binder` hand tasks to workers, which poll for them at `poll_gateway`. `api` is the service for users,
-//! `session` the service for workers; `distributed_query` has workers answer SQL. All that must outlive this process is
+//! `session` the service for workers; `site_source` is what the pages show of all this; `distributed_query` has workers answer SQL. All that must outlive this process is
 //! in the store: the process may be killed at any time.
 
 mod active_run;
@@ -30,6 +30,7 @@ mod scheduler;
 mod serve;
 mod session;
 mod shared_scheduler;
+mod site_source;
 mod stage_ordering;
 mod store_retry;
 mod task_binder;

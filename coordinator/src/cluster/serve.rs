@@ -17,6 +17,7 @@ use dqa_service::cluster::ShuffleClient;
 use dqa_service::net::{Guard, MESSAGE_BYTES_MAX, Server, Tls, Tokens, guarded, is_loopback};
 use dqa_service::program::{host, with_own_hint};
 use dqa_service::telemetry::metrics;
+use dqa_site::{Access, SignIn, Site};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::service::Routes;
@@ -31,6 +32,7 @@ use super::poll_gateway::PollGateway;
 use super::run_lifecycle;
 use super::scheduler::Policy;
 use super::session::SessionService;
+use super::site_source::SiteSource;
 use super::ticker::tick_forever;
 use crate::run::Roots;
 
@@ -107,6 +109,7 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
     let routes = routes(&gate, &tokens, &tls)?.add_service(health_service);
+    let server = server.with_pages(pages(&store, &gate, &roots, (&tokens, &tls, address)));
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(routes, async {
         let _ = stopped.await;
@@ -133,6 +136,24 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     }
     info!("coordinator ends");
     ended
+}
+
+/// Returns the pages of the store and of this coordinator. With a users' token a browser must sign in with it.
+fn pages(
+    store: &Store,
+    gate: &Arc<LeaderGate>,
+    roots: &Roots,
+    (tokens, tls, address): (&Tokens, &Tls, SocketAddr),
+) -> axum::Router {
+    let roots = roots.clone();
+    let allows = Arc::new(move |uri: &str| roots.check(uri).is_ok());
+    let site = Site::new(store.clone(), allows, Some(Arc::new(SiteSource(gate.clone()))));
+    let sign_in = tokens.users.clone().map(|token| {
+        let key = token.session_key();
+        let is_token = move |text: &str| token.matches(Some(&format!("Bearer {text}")));
+        SignIn::new(is_token, key, tls.server_config().is_some())
+    });
+    dqa_site::router(Arc::new(site), Access { sign_in, local_names_only: is_loopback(address.ip()) })
 }
 
 async fn wait_for_signal() -> anyhow::Result<ShutdownReason> {

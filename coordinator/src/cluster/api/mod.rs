@@ -146,7 +146,7 @@ impl CoordinatorService for Api {
     }
 }
 
-fn timestamp_before_now(time: Time) -> String {
+pub(super) fn timestamp_before_now(time: Time) -> String {
     let timestamp = Timestamp::now().checked_sub(SignedDuration::try_from(time).unwrap_or_default());
     timestamp.unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }

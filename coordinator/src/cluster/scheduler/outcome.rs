@@ -62,6 +62,9 @@ impl Scheduler {
         let (shard, worker) = (attempt.shard, attempt.worker);
         let kind = failure.name();
         effects.push(Effect::AttemptFailed { shard, worker: worker.clone(), kind, message: message.clone() });
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.note_failure(&message, now);
+        }
         if failure.may_be_workers_fault() {
             self.record_worker_failure(&worker, now);
         }

@@ -1,6 +1,6 @@
 //! A worker as the scheduler knows it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use dqa_proto::v1::{Hello, Running, Totals};
 
@@ -21,6 +21,8 @@ pub(crate) struct Worker {
     pub(crate) totals: Totals,
     /// The attempts that it runs, from its last report.
     pub(crate) running: Vec<Running>,
+    /// Its last failures of attempts, the newest first: when, and the message.
+    pub(crate) failures: VecDeque<(Time, String)>,
     pub(super) attempts: BTreeSet<u64>,
     /// When its stream closed, if it has no open one.
     pub(super) disconnected: Option<Time>,
@@ -37,6 +39,9 @@ pub(super) struct LostWorker {
     pub(super) deaths: Vec<(ShardId, bool)>,
 }
 
+/// Failures of a worker that are kept for users to read.
+const FAILURES_MAX: usize = 5;
+
 impl Worker {
     pub(super) fn new(registration: Hello, now: Time) -> Worker {
         Worker {
@@ -46,11 +51,18 @@ impl Worker {
             is_draining: false,
             totals: Totals::default(),
             running: Vec::new(),
+            failures: VecDeque::new(),
             attempts: BTreeSet::new(),
             disconnected: None,
             consecutive_failures: 0,
             cooldown_until: Time::ZERO,
         }
+    }
+
+    /// Keeps the message of a failed attempt.
+    pub(super) fn note_failure(&mut self, message: &str, now: Time) {
+        self.failures.push_front((now, message.to_owned()));
+        self.failures.truncate(FAILURES_MAX);
     }
 
     /// Returns whether its stream is open.
