@@ -354,7 +354,8 @@ impl RunRecord {
         self.request.is_some()
     }
 
-    fn key(name: &RunName) -> String {
+    /// Returns the key of a run's record in a store.
+    pub fn key(name: &RunName) -> String {
         format!("{RUNS}/{name}/run.json")
     }
 

@@ -43,6 +43,11 @@ export async function live(start, { run, pictures }) {
   await listening.open("workers.html");
   await listening.page.getByRole("group").filter({ hasText: "Drain " }).first().waitFor();
   await listening.expectAccessible("workers.html");
+  const drain = listening.page.getByRole("group").filter({ hasText: "Drain " }).first();
+  await drain.getByText(/^Drain /).first().click();
+  await drain.getByRole("button", { name: /^Drain / }).click();
+  await listening.page.getByText(/^draining$|^No worker is connected/).first().waitFor();
+  await listening.check();
 }
 
 /** Returns the text of a figure of a run, which the page names. */

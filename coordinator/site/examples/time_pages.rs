@@ -1,4 +1,5 @@
-//! Times the pages of a run: the first visit, and the median of later ones, with the peak of memory:
+//! Times the pages of a run, whose report it makes first if there is none: the first visit, and the median of later ones, with
+//! the peak of memory:
 //! `cargo run --release -p dqa-site --example time_pages -- STORE RUN`
 
 #![allow(clippy::unwrap_used)]
@@ -8,7 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dqa_pages::{Mode, Route};
+use dqa_pipelines::report::{self, ReportOptions};
+use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
+use dqa_pipelines::tables::leaderboard::LEADERBOARD;
+use dqa_pipelines::tables::report_key;
 use dqa_site::{Site, Viewer};
 
 /// Later visits to a page.
@@ -22,6 +27,7 @@ async fn main() {
         std::process::exit(2);
     };
     let store = Store::open(store, Path::new("")).unwrap();
+    write_report(&store, run).await;
     let site = Site::new(store, Arc::new(|_: &str| true), None);
     println!("| page | first visit, s | later, ms | KB |\n|---|---|---|---|");
     let run = format!("runs/{run}");
@@ -39,6 +45,18 @@ async fn main() {
         "\n{}",
         status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or("the peak of memory is not known")
     );
+}
+
+/// Writes the run's report if it has none.
+async fn write_report(store: &Store, run: &str) {
+    let record = RunRecord::find(store, &run.parse().unwrap()).await.unwrap().unwrap();
+    if store.head(&report_key(LEADERBOARD, &record.name)).await.is_ok() {
+        return;
+    }
+    let start = Instant::now();
+    let report = report::compute(store, &record, &ReportOptions::default()).await.unwrap();
+    report.write(store).await.unwrap();
+    println!("report of {} rows: {:.1} s", record.counts.pictures, start.elapsed().as_secs_f64());
 }
 
 /// Returns a page of each kind that the leaderboard leads to.

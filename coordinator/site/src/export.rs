@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use dqa_pages::{ExportedPictures, Format, Mode, PicturePart, Route, SCENES_PER_PAGE, SceneRef, Segment};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 
 use crate::error::SiteError;
-use crate::loaded_run::LoadedRun;
+use crate::loaded_run::{LoadedRun, metric_name};
 use crate::pages::scene_address;
-use crate::site::{Site, Viewer};
+use crate::site::{Content, Site, Viewer};
 
 /// Pages of two algorithms: all are exported if there are not more, else those of the run's first metric.
 const COMPARISONS_MAX: usize = 2000;
@@ -135,34 +136,47 @@ impl Export {
         Ok(bytes)
     }
 
-    /// Writes the files into a folder, and calls `on_file` after each. Pictures that cannot be read are left out.
+    /// Writes the files into a folder, and calls `on_file` after each. Pictures that cannot be read are left out, and the pages
+    /// say that they are not there.
     ///
     /// # Errors
     /// The folder has other files, a file cannot be written, or a page cannot be made.
     pub async fn write(&self, folder: &Path, mut on_file: impl FnMut()) -> Result<ExportSummary, ExportError> {
         prepare(folder)?;
+        let (pictures, pages): (Vec<&Route>, Vec<&Route>) = self.routes.iter().partition(|route| is_picture(route));
         let mut summary = ExportSummary { bytes: 0, pictures: 0, ..self.summary };
-        let make = |route: &Route| {
-            let (site, viewer, route) = (self.site.clone(), self.viewer.clone(), route.clone());
+        let mut written: HashSet<String> = pages.iter().map(|page| page.path()).collect();
+        let mut files = self.contents(&pictures, &self.viewer);
+        while let Some((route, content)) = files.next().await {
+            on_file();
+            let Ok(content) = content else { continue };
+            write_file(&folder.join(route.path()), &content.bytes)?;
+            summary.bytes += content.bytes.len() as u64;
+            summary.pictures += 1;
+            written.insert(route.path());
+        }
+        let viewer = Viewer { written: Some(Arc::new(written)), ..self.viewer.clone() };
+        let mut files = self.contents(&pages, &viewer);
+        while let Some((route, content)) = files.next().await {
+            on_file();
+            let content = content.map_err(|source| ExportError::Make { path: route.path(), source })?;
+            write_file(&folder.join(route.path()), &content.bytes)?;
+            summary.bytes += content.bytes.len() as u64;
+        }
+        Ok(summary)
+    }
+
+    /// Makes files, some at once, in their order.
+    fn contents(&self, routes: &[&Route], viewer: &Viewer) -> BoxStream<'_, (Route, Result<Content, SiteError>)> {
+        let make = |route: &&Route| {
+            let (site, viewer, route) = (self.site.clone(), viewer.clone(), Route::clone(route));
             async move {
                 let content = site.content(&route, &viewer).await;
                 (route, content)
             }
         };
-        let mut files = futures::stream::iter(self.routes.iter().map(make)).buffered(FILES_AT_ONCE);
-        while let Some((route, content)) = files.next().await {
-            on_file();
-            match content {
-                Ok(content) => {
-                    write_file(&folder.join(route.path()), &content.bytes)?;
-                    summary.bytes += content.bytes.len() as u64;
-                    summary.pictures += usize::from(is_picture(&route));
-                }
-                Err(_) if is_picture(&route) => {}
-                Err(source) => return Err(ExportError::Make { path: route.path(), source }),
-            }
-        }
-        Ok(summary)
+        let making: Vec<_> = routes.iter().map(make).collect();
+        futures::stream::iter(making).buffered(FILES_AT_ONCE).boxed()
     }
 
     /// Returns the number of files.
@@ -245,7 +259,7 @@ impl RoutePlan<'_> {
         self.routes.extend(wanted.map(|row| Route::Comparison {
             run: self.segment.clone(),
             dataset: row.dataset.as_deref().map(Segment::from_name),
-            metric: Segment::from_name(row.metric.as_deref().unwrap_or(dqa_pipelines::metric::CLIP_DQA)),
+            metric: Segment::from_name(metric_name(&row.metric)),
             better: Segment::from_name(&row.algorithm_a),
             other: Segment::from_name(&row.algorithm_b),
         }));
@@ -253,7 +267,7 @@ impl RoutePlan<'_> {
 
     async fn add_scenes(&mut self, options: &ExportOptions) -> Result<(), SiteError> {
         for dataset in self.run.header().datasets {
-            let Ok(rows) = self.run.dataset_rows(&self.site.store, &dataset).await else { continue };
+            let Some(rows) = self.run.find_dataset_rows(&self.site.store, &dataset).await? else { continue };
             let count = rows.scenes.len();
             for page in 1..=count.div_ceil(SCENES_PER_PAGE) as u32 {
                 let (run, dataset) = (self.segment.clone(), Segment::from_name(&dataset));

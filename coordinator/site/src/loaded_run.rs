@@ -94,7 +94,16 @@ impl LoadedRun {
     /// Returns the rows of a data set.
     pub(crate) async fn dataset_rows(&self, store: &Store, dataset: &str) -> Result<&DatasetRows, SiteError> {
         let missing = || SiteError::NotFound(format!("No picture of data set `{dataset}` has been scored yet."));
-        self.rows(store).await?.datasets.get(dataset).ok_or_else(missing)
+        self.find_dataset_rows(store, dataset).await?.ok_or_else(missing)
+    }
+
+    /// Returns the rows of a data set. None if none is in the store yet.
+    pub(crate) async fn find_dataset_rows(
+        &self,
+        store: &Store,
+        dataset: &str,
+    ) -> Result<Option<&DatasetRows>, SiteError> {
+        Ok(self.rows(store).await?.datasets.get(dataset))
     }
 
     /// Returns the hazy and clear pictures of a data set's scenes. There are none if they cannot be listed.
@@ -129,9 +138,9 @@ impl LoadedRun {
     }
 }
 
-/// Returns whether a row of a table is of a metric. Tables of versions that had one metric lack its name.
-pub(crate) fn is_of_metric(metric: &Option<String>, name: &str) -> bool {
-    metric.as_deref().unwrap_or(CLIP_DQA) == name
+/// Returns the metric of a row of a table. Tables of versions that had one metric lack its name.
+pub(crate) fn metric_name(metric: &Option<String>) -> &str {
+    metric.as_deref().unwrap_or(CLIP_DQA)
 }
 
 /// Returns the scene of a segment pair.

@@ -1,5 +1,5 @@
 //! Whole rows of parts, by their place. Parts of usual size are decoded once and kept; of a large one the file is kept, and only
-//! the row is decoded.
+//! the rows are decoded.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dqa_pipelines::run::PartRef;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{self, ScoreRow};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection, RowSelector};
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::errors::ParquetError;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -55,28 +55,35 @@ impl Default for PartRows {
 }
 
 impl PartRows {
-    /// Returns a row of a part. None if the part has fewer rows.
-    pub(crate) async fn row(&self, store: &Store, part: &PartRef, row: usize) -> Result<Option<ScoreRow>, SiteError> {
+    /// Returns rows of a part by their numbers, which are in order and different. Numbers beyond the part's end have no row.
+    pub(crate) async fn rows(
+        &self,
+        store: &Store,
+        part: &PartRef,
+        numbers: &[usize],
+    ) -> Result<Vec<ScoreRow>, SiteError> {
         let key = &part.key;
         if part.rows > WHOLE_ROWS_MAX {
             let file = self.files.get_or_insert_async(key, async { Ok::<_, SiteError>(store.get(key).await?) }).await?;
-            return read_row(file, row).map_err(|source| SiteError::Table { key: key.clone(), source });
+            return read_rows(file, numbers).map_err(|source| SiteError::Table { key: key.clone(), source });
         }
         let reading = async { Ok::<_, SiteError>(Arc::new(read(store, key, scores::from_batch).await?)) };
-        Ok(self.decoded.get_or_insert_async(key, reading).await?.get(row).cloned())
+        let all = self.decoded.get_or_insert_async(key, reading).await?;
+        Ok(numbers.iter().map_while(|row| all.get(*row).cloned()).collect())
     }
 }
 
-/// Decodes one row of a part's file.
-fn read_row(file: Bytes, row: usize) -> Result<Option<ScoreRow>, ParquetError> {
+/// Decodes rows of a part's file, up to its last.
+fn read_rows(file: Bytes, numbers: &[usize]) -> Result<Vec<ScoreRow>, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
-    let selection = RowSelection::from(vec![RowSelector::skip(row), RowSelector::select(1)]);
-    if builder.metadata().file_metadata().num_rows() <= row as i64 {
-        return Ok(None);
+    let count = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let ranges = numbers.iter().take_while(|row| **row < count).map(|row| *row..*row + 1);
+    let selection = RowSelection::from_consecutive_ranges(ranges, count);
+    let mut rows = Vec::new();
+    for batch in builder.with_row_selection(selection).build()? {
+        rows.extend(scores::from_batch(&batch?)?);
     }
-    let mut batches = builder.with_row_selection(selection).with_batch_size(1).build()?;
-    let Some(batch) = batches.next() else { return Ok(None) };
-    Ok(scores::from_batch(&batch?)?.into_iter().next())
+    Ok(rows)
 }
 
 #[cfg(test)]
@@ -87,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_row_is_read_as_among_all() {
+    fn some_rows_are_read_as_among_all() {
         let failure = ScoringFailure { code: "missing".to_owned(), message: "it is missing".to_owned() };
         let row = |index: usize| ScoreRow {
             scene: format!("s{index}"),
@@ -110,9 +117,9 @@ mod tests {
             PartColumns { dataset: name(), algorithm: name(), metric: name(), fingerprint: name(), part: name() };
         let batch = to_batch(&part, &rows);
         let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &[]).unwrap();
-        for index in [0, 1, 1500, 2999] {
-            assert_eq!(read_row(file.clone(), index).unwrap().as_ref(), Some(&rows[index]));
+        for numbers in [&[0][..], &[0, 1, 2], &[1, 1500, 2999, 3000], &[3000]] {
+            let expected: Vec<&ScoreRow> = numbers.iter().filter_map(|index| rows.get(*index)).collect();
+            assert_eq!(read_rows(file.clone(), numbers).unwrap().iter().collect::<Vec<_>>(), expected);
         }
-        assert_eq!(read_row(file, 3000).unwrap(), None);
     }
 }

@@ -65,7 +65,7 @@ pub(crate) struct Row {
 }
 
 /// Where a row is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RowPlace {
     /// Index of the part in the run's record.
     pub(crate) part: u32,

@@ -1,10 +1,11 @@
 //! The site of a store: answers each route with a page or a file. It keeps what was read: runs, parts, small pictures.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use dqa_pages::{Context, Links, Mode, Route, Segment};
+use dqa_pages::{Context, HomePage, Links, Mode, Route, Segment};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::run_progress::ProgressCounter;
@@ -14,6 +15,7 @@ use dqa_pipelines::tables::leaderboard::LEADERBOARD;
 use dqa_pipelines::tables::report_key;
 use dqa_pipelines::tables::scores::ScoreRow;
 use quick_cache::sync::Cache;
+use tokio::sync::Mutex;
 
 use crate::error::SiteError;
 use crate::live::LiveSource;
@@ -60,6 +62,8 @@ pub struct Site {
     pub(crate) maps: Arc<MapMaker>,
     pub(crate) live: Option<Arc<dyn LiveSource>>,
     pub(crate) speeds: Speeds,
+    /// The runs of the store, and when they were read.
+    pub(crate) home: Mutex<Option<(Instant, Arc<HomePage>)>>,
     counter: ProgressCounter,
     runs: Cache<RunName, Arc<LoadedRun>>,
     parts: PartRows,
@@ -75,6 +79,7 @@ impl Site {
             maps: Arc::default(),
             live,
             speeds: Speeds::default(),
+            home: Mutex::default(),
             counter: ProgressCounter::default(),
             runs: Cache::new(RUNS_MAX),
             parts: PartRows::default(),
@@ -112,10 +117,8 @@ impl Site {
     /// Returns a run as it is now.
     pub(crate) async fn run(&self, segment: &Segment) -> Result<Arc<LoadedRun>, SiteError> {
         let name = self.run_name(segment).await?;
-        let versions = [
-            self.version(&format!("runs/{name}/run.json")).await?,
-            self.version(&report_key(LEADERBOARD, &name)).await?,
-        ];
+        let versions =
+            [self.version(&RunRecord::key(&name)).await?, self.version(&report_key(LEADERBOARD, &name)).await?];
         let known = self.runs.get(&name);
         if let Some(run) = known.as_ref().filter(|run| run.versions == versions && !run.is_stale()) {
             return Ok(run.clone());
@@ -158,10 +161,24 @@ impl Site {
 
     /// Returns a whole row.
     pub(crate) async fn row(&self, record: &RunRecord, place: RowPlace) -> Result<ScoreRow, SiteError> {
-        let part = &record.parts[place.part as usize];
-        let row = self.parts.row(&self.store, part, place.row as usize).await?;
-        row.ok_or_else(|| {
-            SiteError::NotFound("The row is gone: its part was made again. Load the page again.".to_owned())
-        })
+        let rows = self.rows(record, &[place]).await?;
+        Ok(rows.into_iter().next().expect("there is a row for each place"))
+    }
+
+    /// Returns the whole row of each place, in their order. Each part is read once.
+    pub(crate) async fn rows(&self, record: &RunRecord, places: &[RowPlace]) -> Result<Vec<ScoreRow>, SiteError> {
+        let mut by_part: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for place in places {
+            by_part.entry(place.part).or_default().push(place.row as usize);
+        }
+        let mut found = HashMap::new();
+        for (part, mut numbers) in by_part {
+            numbers.sort_unstable();
+            numbers.dedup();
+            let rows = self.parts.rows(&self.store, &record.parts[part as usize], &numbers).await?;
+            found.extend(numbers.into_iter().map(move |row| RowPlace { part, row: row as u32 }).zip(rows));
+        }
+        let gone = || SiteError::NotFound("The row is gone: its part was made again. Load the page again.".to_owned());
+        places.iter().map(|place| found.get(place).cloned().ok_or_else(gone)).collect()
     }
 }

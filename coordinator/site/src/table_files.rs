@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::comparisons::{self, COMPARISONS, ComparisonRow};
@@ -56,6 +57,15 @@ pub(crate) async fn read<T>(
         Err(error) if error.is_not_found() => return Ok(Vec::new()),
         other => other?,
     };
+    decode(bytes, key, from_batch)
+}
+
+/// Returns the rows of a table's file.
+pub(crate) fn decode<T>(
+    bytes: Bytes,
+    key: &str,
+    from_batch: fn(&RecordBatch) -> Result<Vec<T>, ArrowError>,
+) -> Result<Vec<T>, SiteError> {
     let invalid = |source| SiteError::Table { key: key.to_owned(), source };
     let mut rows = Vec::new();
     for batch in parquet_file::read(bytes).map_err(invalid)? {

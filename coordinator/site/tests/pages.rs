@@ -149,7 +149,8 @@ async fn an_exported_site_links_only_to_its_own_files() {
     let mut links = 0;
     for page in pages {
         let text = std::fs::read_to_string(page).unwrap();
-        for link in text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
+        let addresses = ["href=\"", "src=\""].into_iter().flat_map(|attribute| text.split(attribute).skip(1));
+        for link in addresses.filter_map(|rest| rest.split('"').next()) {
             let link = link.split('#').next().unwrap();
             if link.is_empty() || link.starts_with("data:") {
                 continue;
@@ -160,6 +161,11 @@ async fn an_exported_site_links_only_to_its_own_files() {
         }
     }
     assert!(links > 200, "{links}");
+
+    let without = ExportOptions { pictures: ExportedPictures::None, ..options.clone() };
+    let without = Export::plan(Arc::new(fixture.site()), "run", &without).await.unwrap();
+    assert!(export.summary.pictures > 0 && without.summary.pictures == 0);
+    assert_eq!(without.summary.pages, export.summary.pages);
 
     let again = Export::plan(Arc::new(fixture.site()), "run", &options).await.unwrap();
     again.write(&out, || {}).await.unwrap();

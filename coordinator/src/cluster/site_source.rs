@@ -48,7 +48,20 @@ impl LiveSource for SiteSource {
                     time: parse_time(&timestamp_before_now(now.saturating_sub(*time))),
                     message: message.clone(),
                 };
-                worker_from_message(message, worker.failures.iter().map(failure).collect())
+                let shard = |running: &v1::Running| {
+                    let (run, windows) = scheduler.shard_of_attempt(running.attempt).unzip();
+                    let run = run.and_then(|id| plane.runs.get_scheduled(id));
+                    RunningShard {
+                        run: run.map(|run| run.name.to_string()),
+                        part: running.part.clone(),
+                        windows_done: running.windows_done,
+                        windows,
+                        is_scoring: running.scoring,
+                    }
+                };
+                let shards = message.running.iter().map(shard).collect();
+                let failures = worker.failures.iter().map(failure).collect();
+                worker_from_message(message, shards, failures)
             };
             scheduler.workers().map(worker).collect()
         })
@@ -81,15 +94,8 @@ fn parse_time(text: &str) -> Timestamp {
     text.parse().unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn worker_from_message(worker: v1::Worker, failures: Vec<WorkerFailure>) -> Worker {
+fn worker_from_message(worker: v1::Worker, shards: Vec<RunningShard>, failures: Vec<WorkerFailure>) -> Worker {
     let totals = worker.totals.unwrap_or_default();
-    let shard = |running: v1::Running| RunningShard {
-        run: None,
-        part: running.part,
-        windows_done: running.windows_done,
-        windows: None,
-        is_scoring: running.scoring,
-    };
     Worker {
         id: worker.id,
         host: worker.host,
@@ -99,7 +105,7 @@ fn worker_from_message(worker: v1::Worker, failures: Vec<WorkerFailure>) -> Work
         draining: worker.draining,
         since: parse_time(&worker.since),
         silent: Duration::from_millis(worker.silent_millis),
-        shards: worker.running.into_iter().map(shard).collect(),
+        shards,
         windows: totals.windows,
         pictures: totals.pictures,
         pictures_failed: totals.pictures_failed,

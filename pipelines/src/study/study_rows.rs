@@ -2,9 +2,9 @@
 
 use crate::names::StudyName;
 use crate::store::{Store, StoreError};
-use crate::tables::parquet_file;
 use crate::tables::studies::{self, STUDIES, StudyRow};
 use crate::tables::study_splits::{self, STUDY_SPLITS, StudySplitRow};
+use crate::tables::{parquet_file, study_key};
 
 /// Returns the rows as JSON, one object per line.
 pub(super) fn json(rows: &[StudyRow]) -> String {
@@ -34,8 +34,7 @@ pub(super) async fn write(
     metadata.extend(provenance.iter().map(|(key, value)| (key.as_str(), value.clone())));
     for (table, batch) in [(STUDIES, studies::to_batch(rows)), (STUDY_SPLITS, study_splits::to_batch(split_rows))] {
         let file = parquet_file::write(&batch.schema(), std::slice::from_ref(&batch), &metadata);
-        let key = format!("{table}/by_study={study}/{table}.parquet");
-        store.put(&key, file.expect("memory takes what is made to the schema")).await?;
+        store.put(&study_key(table, study), file.expect("memory takes what is made to the schema")).await?;
     }
     Ok(())
 }

@@ -22,10 +22,18 @@ pub mod scores;
 pub mod studies;
 pub mod study_splits;
 
-use crate::names::RunName;
+use crate::names::{RunName, StudyName};
 
 /// Returns the key of a run's file of a report table. As with the scores, the key in the path (`by_run`) has another name than the
 /// column (`run`).
 pub fn report_key(table: &str, run: &RunName) -> String {
     format!("{table}/by_run={run}/{table}.parquet")
+}
+
+/// What the name of a study's folder of a table begins with; its name follows.
+pub const STUDY_FOLDER_PREFIX: &str = "by_study=";
+
+/// Returns the key of a study's file of a table.
+pub fn study_key(table: &str, study: &StudyName) -> String {
+    format!("{table}/{STUDY_FOLDER_PREFIX}{study}/{table}.parquet")
 }

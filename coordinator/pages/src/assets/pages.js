@@ -98,8 +98,7 @@
     const pressed = button.getAttribute("aria-pressed") !== "true";
     const legend = button.closest(".legend");
     all("button", legend).forEach((other) => other.setAttribute("aria-pressed", String(other === button && pressed)));
-    const section = legend.parentNode;
-    all(".area circle[data-series]", section).forEach((mark) => mark.classList.toggle("off", pressed && mark.dataset.series !== button.dataset.series));
+    all(".area circle[data-series]").forEach((mark) => mark.classList.toggle("off", pressed && mark.dataset.series !== button.dataset.series));
   };
 
   // Keys of a page's neighbours: not while something is typed or a slider has the arrows.
@@ -129,7 +128,6 @@
       const source = new EventSource(region.dataset.events);
       source.onopen = () => { clearInterval(timer); timer = null; };
       source.onmessage = (event) => show(event.data);
-      source.addEventListener("end", () => source.close());
       source.onerror = () => {
         timer ??= setInterval(poll, 5000);
         if (source.readyState === EventSource.CLOSED) setTimeout(listen, 60000);

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use dqa_pages::{AgreementPage, LabelGap, POINTS_MAX, Route, Scatter, ScorePoint, Segment};
 use dqa_pipelines::metric::MetricSpec;
+use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_stats::midranks;
 
 use crate::error::SiteError;
-use crate::loaded_run::{LoadedRun, is_of_metric};
+use crate::loaded_run::{LoadedRun, metric_name};
 use crate::run_rows::{DatasetRows, Row};
 use crate::scatter_data::ScatterData;
 use crate::site::{Site, Viewer};
@@ -24,10 +25,8 @@ pub(super) async fn page(
     let dataset = loaded.dataset(dataset)?.name.to_string();
     let metric = loaded.metric(metric)?.1;
     let name = metric.name.as_str();
-    let is_wanted = |row: &&_| {
-        let row: &dqa_pipelines::tables::correlations::CorrelationRow = row;
-        row.dataset.as_deref() == Some(dataset.as_str()) && is_of_metric(&row.metric, name)
-    };
+    let is_wanted =
+        |row: &&CorrelationRow| row.dataset.as_deref() == Some(dataset.as_str()) && metric_name(&row.metric) == name;
     let correlations: Vec<_> = loaded.tables.correlations.iter().filter(is_wanted).cloned().collect();
     let data = if correlations.is_empty() { None } else { Some(scatter(site, &loaded, (&dataset, metric)).await?) };
     let page = AgreementPage {

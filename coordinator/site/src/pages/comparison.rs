@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use dqa_pages::{ComparisonPage, Route, SceneDifference, Segment};
 use dqa_pipelines::tables::comparisons::ComparisonRow;
 
-use super::picture::thumbnail_of_row;
+use super::picture::thumbnails;
 use crate::error::SiteError;
-use crate::loaded_run::{LoadedRun, is_of_metric};
-use crate::run_rows::{DatasetRows, Row};
+use crate::loaded_run::{LoadedRun, metric_name};
+use crate::run_rows::{DatasetRows, Row, RowPlace};
 use crate::site::{Site, Viewer};
 
 /// Scenes that a page lists: the largest differences in both directions. The chart has all of them.
@@ -27,12 +27,12 @@ pub(super) async fn page(site: &Site, route: &Route, viewer: &Viewer) -> Result<
     let name = metric.name.as_str();
     let is_pair = |row: &&ComparisonRow| {
         let is = |a: &Segment, b: &Segment| a.is_of(&row.algorithm_a) && b.is_of(&row.algorithm_b);
-        row.dataset == dataset && is_of_metric(&row.metric, name) && (is(better, other) || is(other, better))
+        row.dataset == dataset && metric_name(&row.metric) == name && (is(better, other) || is(other, better))
     };
     let missing = || SiteError::NotFound(format!("The leaderboard does not compare {better} with {other}."));
     let row = loaded.tables.comparisons.iter().find(is_pair).ok_or_else(missing)?.clone();
     let wanted = loaded.tables.leaderboard.iter();
-    let wanted = wanted.filter(|row| row.dataset == dataset && is_of_metric(&row.metric, name));
+    let wanted = wanted.filter(|row| row.dataset == dataset && metric_name(&row.metric) == name);
     let datasets: Vec<String> = match &dataset {
         Some(dataset) => vec![dataset.clone()],
         None => loaded.header().datasets,
@@ -70,11 +70,13 @@ async fn differences(
     }
     scenes.sort_by(|(a, ..), (b, ..)| (a.score_a - a.score_b).total_cmp(&(b.score_a - b.score_b)));
     let count = scenes.len();
-    for (index, (difference, row_a, row_b)) in scenes.iter_mut().enumerate() {
-        if index.min(count - 1 - index) < THUMBNAILS_MAX / 2 {
-            difference.thumbnail_a = thumbnail_of_row(site, run, dataset, row_a).await?;
-            difference.thumbnail_b = thumbnail_of_row(site, run, dataset, row_b).await?;
-        }
+    let outer = scenes.iter_mut().enumerate().filter(|(index, _)| (*index).min(count - 1 - index) < THUMBNAILS_MAX / 2);
+    let mut outer: Vec<_> = outer.map(|(_, scene)| scene).collect();
+    let places: Vec<RowPlace> = outer.iter().flat_map(|(_, row_a, row_b)| [row_a.place, row_b.place]).collect();
+    let shown = thumbnails(site, run, dataset, &places).await?;
+    for ((difference, ..), shown) in outer.iter_mut().zip(shown.chunks_exact(2)) {
+        difference.thumbnail_a.clone_from(&shown[0]);
+        difference.thumbnail_b.clone_from(&shown[1]);
     }
     Ok(scenes.into_iter().map(|(difference, ..)| difference).collect())
 }

@@ -3,6 +3,7 @@
 use dqa_pages::{FailureGroup, FailureRow, FailuresPage, Route, SceneRef, Segment};
 
 use crate::error::SiteError;
+use crate::run_rows::RowPlace;
 use crate::site::{Site, Viewer};
 
 pub(super) async fn page(site: &Site, run: &Segment, (route, viewer): (&Route, &Viewer)) -> Result<String, SiteError> {
@@ -11,8 +12,9 @@ pub(super) async fn page(site: &Site, run: &Segment, (route, viewer): (&Route, &
     let mut groups = Vec::new();
     for (code, failures) in &loaded.rows(&site.store).await?.failures {
         let mut rows = Vec::new();
-        for (dataset, metric, place) in &failures.first {
-            let row = site.row(record, *place).await?;
+        let places: Vec<RowPlace> = failures.first.iter().map(|(.., place)| *place).collect();
+        let whole = site.rows(record, &places).await?;
+        for ((dataset, metric, place), row) in failures.first.iter().zip(whole) {
             rows.push(FailureRow {
                 dataset: dataset.clone(),
                 algorithm: record.parts[place.part as usize].algorithm.to_string(),

@@ -1,5 +1,8 @@
 //! The runs of the store.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use dqa_pages::{HomePage, Route, RunSummary, Segment};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::status::RunStatus;
@@ -15,8 +18,11 @@ use crate::table_files::read;
 /// Leaderboards that are read at once.
 const READS_MAX: usize = 16;
 
+/// All viewers of the list share a reading of the store for this time: less than the interval at which a page asks.
+const FRESH_FOR: Duration = Duration::from_millis(1500);
+
 pub(super) async fn page(site: &Site, route: &Route, viewer: &Viewer) -> Result<String, SiteError> {
-    let mut page = data(site).await?;
+    let mut page = HomePage::clone(&*data(site).await?);
     if let Some(written) = &viewer.written {
         page.runs.retain(|run| written.contains(&Route::Run(Segment::from_name(&run.row.run)).path()));
     }
@@ -27,7 +33,20 @@ pub(super) async fn region(site: &Site, viewer: &Viewer) -> Result<String, SiteE
     Ok(data(site).await?.render_region(&site.context(&Route::Home, viewer, None)))
 }
 
-async fn data(site: &Site) -> Result<HomePage, SiteError> {
+/// Returns the runs, read at most [`FRESH_FOR`] ago.
+async fn data(site: &Site) -> Result<Arc<HomePage>, SiteError> {
+    let mut kept = site.home.lock().await;
+    if let Some((time, page)) = kept.as_ref()
+        && time.elapsed() < FRESH_FOR
+    {
+        return Ok(page.clone());
+    }
+    let page = Arc::new(read_runs(site).await?);
+    *kept = Some((Instant::now(), page.clone()));
+    Ok(page)
+}
+
+async fn read_runs(site: &Site) -> Result<HomePage, SiteError> {
     let statuses = site.statuses(RunRecord::read_all(&site.store).await?).await?;
     let mut runs = Vec::new();
     for statuses in statuses.chunks(READS_MAX) {

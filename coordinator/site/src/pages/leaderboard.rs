@@ -5,7 +5,7 @@ use dqa_pipelines::metric::MetricSpec;
 
 use super::agreement;
 use crate::error::SiteError;
-use crate::loaded_run::{LoadedRun, is_of_metric};
+use crate::loaded_run::{LoadedRun, metric_name};
 use crate::site::{Site, Viewer};
 
 /// The leaderboard of the run's first data set and metric.
@@ -42,7 +42,7 @@ async fn gather(
     let name = metric.name.as_str();
     let tables = &run.tables;
     let is_wanted =
-        |row_dataset: &Option<String>, row_metric| row_dataset.as_deref() == dataset && is_of_metric(row_metric, name);
+        |row_dataset: &Option<String>, row_metric| row_dataset.as_deref() == dataset && metric_name(row_metric) == name;
     let rows = tables.leaderboard.iter().filter(|row| is_wanted(&row.dataset, &row.metric)).cloned().collect();
     let mut pairs = Pairs::default();
     for row in tables.comparisons.iter().filter(|row| is_wanted(&row.dataset, &row.metric)) {

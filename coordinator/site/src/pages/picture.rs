@@ -8,7 +8,7 @@ use crate::error::SiteError;
 use crate::loaded_run::LoadedRun;
 use crate::pictures::{ImageFile, MapKind, PictureSource, RunModel};
 use crate::references::ReferencePicture;
-use crate::run_rows::{DatasetRows, Row};
+use crate::run_rows::{DatasetRows, Row, RowPlace};
 use crate::site::{Site, Viewer};
 
 /// A run, a data set and a picture, as an address names them.
@@ -139,16 +139,16 @@ pub(crate) async fn picture_of_row(
     Ok(show(site, record, (dataset, rows.algorithms[row.algorithm as usize].clone()), &whole, scores))
 }
 
-/// Returns the address of a row's small picture.
-pub(super) async fn thumbnail_of_row(
+/// Returns the addresses of rows' small pictures. None: the picture cannot be shown.
+pub(super) async fn thumbnails(
     site: &Site,
     run: &LoadedRun,
     dataset: &str,
-    row: &Row,
-) -> Result<Option<String>, SiteError> {
+    places: &[RowPlace],
+) -> Result<Vec<Option<String>>, SiteError> {
     let record = &run.status.record;
-    let whole = site.row(record, row.place).await?;
-    Ok(show(site, record, (dataset, String::new()), &whole, Vec::new()).thumbnail)
+    let rows = site.rows(record, places).await?;
+    Ok(rows.iter().map(|row| show(site, record, (dataset, String::new()), row, Vec::new()).thumbnail).collect())
 }
 
 fn show(
@@ -208,7 +208,7 @@ fn address(record: &RunRecord, dataset: &str, image: &str, part: PicturePart) ->
 pub(crate) async fn find_source(site: &Site, ids: Ids<'_>) -> Result<PictureSource, SiteError> {
     let loaded = site.run(ids.0).await?;
     let dataset = loaded.dataset(ids.1)?.name.to_string();
-    if let Ok(rows) = loaded.dataset_rows(&site.store, &dataset).await
+    if let Some(rows) = loaded.find_dataset_rows(&site.store, &dataset).await?
         && let Some(found) = find(site, &loaded, rows, ids.2).await?
     {
         let row = found.any().1;

@@ -3,10 +3,9 @@
 use dqa_pages::{Route, SCENES_PER_PAGE, SceneEntry, ScenesPage, Segment};
 use dqa_pipelines::metric::MetricSpec;
 
-use super::picture::{reference, thumbnail_of_row};
+use super::picture::{reference, thumbnails};
 use crate::error::SiteError;
-use crate::loaded_run::LoadedRun;
-use crate::run_rows::{DatasetRows, Row};
+use crate::run_rows::{DatasetRows, Row, RowPlace};
 use crate::site::{Site, Viewer};
 
 pub(super) async fn page(
@@ -22,35 +21,29 @@ pub(super) async fn page(
     // The first metric that has rows of the data set: a metric may be left out where it has no references.
     let (index, metric) =
         loaded.metrics.iter().enumerate().find(|(index, _)| !rows.metrics[*index].is_empty()).ok_or_else(missing)?;
-    let mut scenes = Vec::new();
-    for scene in range {
-        scenes.push(entry(site, &loaded, (&dataset, rows), (index, metric), scene).await?);
+    let hazy = loaded.hazy_algorithm(&dataset);
+    let mut summaries: Vec<Summary> = range.map(|scene| Summary::new(rows, (index, metric), scene, hazy)).collect();
+    let references = loaded.references(&dataset).await;
+    for summary in &mut summaries {
+        let input = references.of_scene(&summary.entry.scene)[0];
+        if let Some(input) = input {
+            summary.entry.thumbnail = reference(site, &loaded, &dataset, "hazy", input).thumbnail;
+            summary.shown = None;
+        }
+    }
+    let shown: Vec<RowPlace> = summaries.iter().filter_map(|summary| summary.shown).collect();
+    let mut thumbnails = thumbnails(site, &loaded, &dataset, &shown).await?.into_iter();
+    for summary in summaries.iter_mut().filter(|summary| summary.shown.is_some()) {
+        summary.entry.thumbnail = thumbnails.next().flatten();
     }
     let page = ScenesPage {
         dataset: dataset.clone(),
         metric: metric.name.to_string(),
         page,
         total: rows.scenes.len() as u64,
-        scenes,
+        scenes: summaries.into_iter().map(|summary| summary.entry).collect(),
     };
     Ok(page.render(&site.context(route, viewer, Some(&loaded))))
-}
-
-async fn entry(
-    site: &Site,
-    run: &LoadedRun,
-    (dataset, rows): (&str, &DatasetRows),
-    (index, metric): (usize, &MetricSpec),
-    scene: usize,
-) -> Result<SceneEntry, SiteError> {
-    let input = run.references(dataset).await.of_scene(&rows.scenes[scene])[0];
-    let summary = Summary::of(rows, (index, metric), scene, run.hazy_algorithm(dataset));
-    let thumbnail = match (input, summary.shown) {
-        (Some(input), _) => reference(site, run, dataset, "hazy", input).thumbnail,
-        (None, Some(row)) => thumbnail_of_row(site, run, dataset, &row).await?,
-        (None, None) => None,
-    };
-    Ok(SceneEntry { thumbnail, ..summary.entry })
 }
 
 /// A scene's scores in short.
@@ -58,11 +51,11 @@ struct Summary {
     /// Without a picture.
     entry: SceneEntry,
     /// The row whose picture stands for the scene: the hazy input, or else the best output.
-    shown: Option<Row>,
+    shown: Option<RowPlace>,
 }
 
 impl Summary {
-    fn of(rows: &DatasetRows, (index, metric): (usize, &MetricSpec), scene: usize, hazy: Option<&str>) -> Summary {
+    fn new(rows: &DatasetRows, (index, metric): (usize, &MetricSpec), scene: usize, hazy: Option<&str>) -> Summary {
         let of_scene = rows.of_scene(index, scene);
         let is_hazy = |row: &Row| hazy == Some(rows.algorithms[row.algorithm as usize].as_str());
         let scored: Vec<&Row> = of_scene.iter().filter(|row| !row.score.is_nan()).collect();
@@ -79,6 +72,7 @@ impl Summary {
             score_low: values().min_by(f64::total_cmp),
             score_high: values().max_by(f64::total_cmp),
         };
-        Summary { entry, shown: of_scene.iter().find(|row| is_hazy(row)).or(best).or(of_scene.first()).copied() }
+        let shown = of_scene.iter().find(|row| is_hazy(row)).or(best).or(of_scene.first());
+        Summary { entry, shown: shown.map(|row| row.place) }
     }
 }

@@ -158,6 +158,12 @@ impl Scheduler {
         self.workers.get(id)
     }
 
+    /// Returns the run of an attempt with the planned windows of its shard. None for an attempt that has ended.
+    pub(crate) fn shard_of_attempt(&self, attempt: u64) -> Option<(RunId, u64)> {
+        let shard = self.attempts.get(&attempt)?.shard;
+        Some((shard.run, self.runs.get(&shard.run)?.shards[shard.index].windows))
+    }
+
     pub(crate) fn tally(&self, id: RunId) -> Tally {
         let Some(run) = self.runs.get(&id) else {
             return Tally::default();

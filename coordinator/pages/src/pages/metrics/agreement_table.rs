@@ -1,5 +1,6 @@
 //! The agreement of each metric with the labels, with its interval drawn, and the differences of pairs of metrics.
 
+use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::tables::correlations::CorrelationRow;
 use dqa_pipelines::tables::metric_differences::MetricDifferenceRow;
 use dqa_pipelines::tables::metrics::MetricRow;
@@ -52,7 +53,7 @@ impl<'a> Line<'a> {
 
     fn of_correlation(row: &'a CorrelationRow) -> Line<'a> {
         Line {
-            metric: row.metric.as_deref().unwrap_or("clip-dqa"),
+            metric: row.metric.as_deref().unwrap_or(CLIP_DQA),
             is_own: true,
             is_lower: row.direction.as_deref() == Some("lower"),
             srcc: Measure::srcc(row),
