@@ -26,6 +26,7 @@ struct Dispatch {
     worker: String,
     is_exclusive: bool,
     deadline: Duration,
+    accepts_unreadable: bool,
 }
 
 impl ControlPlane {
@@ -81,8 +82,8 @@ impl ControlPlane {
 
     fn apply(self: &Arc<Self>, effect: Effect) {
         match effect {
-            Effect::Dispatch { attempt, shard, worker, is_exclusive, deadline } => {
-                self.dispatch(Dispatch { attempt, shard, worker, is_exclusive, deadline });
+            Effect::Dispatch { attempt, shard, worker, is_exclusive, deadline, accepts_unreadable } => {
+                self.dispatch(Dispatch { attempt, shard, worker, is_exclusive, deadline, accepts_unreadable });
             }
             Effect::Stop { worker, attempts } => {
                 self.streams.send(&worker, attend_response::Message::Stop(Stop { attempts }));
@@ -152,7 +153,7 @@ impl ControlPlane {
     fn dispatch(self: &Arc<Self>, dispatch: Dispatch) {
         let plane = self.clone();
         tokio::spawn(async move {
-            let Dispatch { attempt, shard, worker, is_exclusive, deadline } = dispatch;
+            let Dispatch { attempt, shard, worker, is_exclusive, deadline, accepts_unreadable } = dispatch;
             let Some((run, shard)) = plane.scheduled_shard(shard) else { return };
             let task = ShardTask {
                 attempt,
@@ -160,6 +161,7 @@ impl ControlPlane {
                 model: run.model(),
                 deadline_seconds: deadline.as_secs(),
                 alone: is_exclusive,
+                accepts_unreadable,
                 shard,
             };
             let text = task.to_text();

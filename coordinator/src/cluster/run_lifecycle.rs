@@ -289,7 +289,8 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
         }
         class => class,
     };
-    plane.schedule_run(run, NewRun { class, priority: request.priority, is_paused, shards });
+    let has_model = request.model.is_some();
+    plane.schedule_run(run, NewRun { class, priority: request.priority, is_paused, has_model, shards });
     run.notify_changed();
     Ok(())
 }

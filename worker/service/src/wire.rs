@@ -23,6 +23,8 @@ pub fn failure_kind_name(kind: FailureKind) -> &'static str {
         FailureKind::Stopped => "stopped",
         FailureKind::Deadline => "deadline",
         FailureKind::HandedBack => "handed_back",
+        FailureKind::Worker => "worker",
+        FailureKind::Unreadable => "unreadable",
     }
 }
 

@@ -64,6 +64,11 @@ impl Attempt {
         self.stage != AttemptStage::Dispatched
     }
 
+    /// Returns whether the worker may be loading the model for the shard.
+    pub(super) fn may_be_loading(&self) -> bool {
+        matches!(self.stage, AttemptStage::Fetched | AttemptStage::Accepted(_))
+    }
+
     /// Returns the failure of an attempt that has stayed in its stage for too long.
     pub(super) fn overdue(&self, policy: &Policy, now: Time) -> Option<(AttemptFailure, &'static str)> {
         let (since, limit, failure, message) = match self.stage {

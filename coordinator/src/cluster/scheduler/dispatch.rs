@@ -7,7 +7,7 @@ use dqa_proto::v1::DeviceClass;
 use super::attempt::{Attempt, AttemptStage};
 use super::effect::Effect;
 use super::ids::{RunId, ShardId, Time};
-use super::run::ScheduledRun;
+use super::run::{ScheduledRun, ScheduledShard};
 use super::state::Scheduler;
 use super::worker::Worker;
 
@@ -39,52 +39,60 @@ impl Scheduler {
     }
 
     fn dispatch_one(&mut self, worker: &str, now: Time, effects: &mut Vec<Effect>) -> bool {
-        let Some((shard, is_exclusive)) = self.take_next_shard(worker) else {
+        let Some((shard, is_exclusive)) = self.take_next_shard(worker, now) else {
             return false;
         };
         let run = &self.runs[&shard.run];
-        let deadline = self.policy.deadline(run.shards[shard.index].windows, run.class);
+        let ScheduledShard { windows, history, .. } = &run.shards[shard.index];
+        let deadline = self.policy.deadline(*windows, run.class);
+        let accepts_unreadable = history.accepts_unreadable();
         let attempt = self.next_attempt;
         self.next_attempt += 1;
         let worker = worker.to_owned();
-        effects.push(Effect::Dispatch { attempt, shard, worker: worker.clone(), is_exclusive, deadline });
-        let stage = AttemptStage::Dispatched;
+        let (of_worker, stage) = (worker.clone(), AttemptStage::Dispatched);
+        effects.push(Effect::Dispatch { attempt, shard, worker, is_exclusive, deadline, accepts_unreadable });
         self.insert_attempt(
             attempt,
-            Attempt { shard, worker, dispatched: now, deadline, is_exclusive, stage, windows_done: 0 },
+            Attempt { shard, worker: of_worker, dispatched: now, deadline, is_exclusive, stage, windows_done: 0 },
         );
         true
     }
 
     /// Removes the next shard for a worker from its queue and tells whether it must run exclusively.
-    fn take_next_shard(&mut self, worker_id: &str) -> Option<(ShardId, bool)> {
+    fn take_next_shard(&mut self, worker_id: &str, now: Time) -> Option<(ShardId, bool)> {
         let worker = self.workers.get(worker_id)?;
         let (class, is_idle) = (worker.registration.device(), worker.attempts.is_empty());
         if worker.attempts.iter().any(|attempt| self.attempts[attempt].is_exclusive) {
             return None;
         }
-        if let Some(run) = self.next_run_with(class, |run| !run.waiting_exclusive.is_empty()) {
-            match self.exclusive_choice(run, worker_id, is_idle) {
-                ExclusiveChoice::Take(index) => return Some((ShardId { run, index }, true)),
+        let exclusive = self.first_in_turn(class, |id, run| self.find_exclusive(id, run, worker, now));
+        match exclusive {
+            Some((run, index)) => match self.exclusive_choice(class, worker_id, is_idle) {
+                ExclusiveChoice::Take => {
+                    self.runs.get_mut(&run)?.dequeue(index);
+                    return Some((ShardId { run, index }, true));
+                }
                 ExclusiveChoice::KeepIdle => return None,
                 ExclusiveChoice::Skip => {}
+            },
+            None if self.reserved.get(&i32::from(class)).is_some_and(|reserved| reserved == worker_id) => {
+                self.reserved.remove(&i32::from(class));
             }
-        } else {
-            self.reserved.remove(&i32::from(class));
+            None => {}
         }
-        let run = self.next_run_with(class, |run| !run.waiting.is_empty())?;
-        let index = self.take_waiting(run, worker_id)?;
+        let worker = self.workers.get(worker_id)?;
+        let (run, position) = self.first_in_turn(class, |id, run| self.find_waiting(id, run, worker, now))?;
+        let index = self.runs.get_mut(&run)?.waiting.remove(position)?;
         Some((ShardId { run, index }, false))
     }
 
     /// Decides what a worker does for a shard that must run exclusively: an idle worker takes it. If no worker is idle,
     /// one worker is reserved and gets nothing else until it is idle.
-    fn exclusive_choice(&mut self, run: RunId, worker: &str, is_idle: bool) -> ExclusiveChoice {
-        let class = i32::from(self.runs[&run].class);
+    fn exclusive_choice(&mut self, class: DeviceClass, worker: &str, is_idle: bool) -> ExclusiveChoice {
+        let class = i32::from(class);
         if is_idle {
             self.reserved.remove(&class);
-            let index = self.runs.get_mut(&run).and_then(|run| run.waiting_exclusive.pop_front());
-            return index.map_or(ExclusiveChoice::Skip, ExclusiveChoice::Take);
+            return ExclusiveChoice::Take;
         }
         let has_reserved = self.reserved.get(&class).is_some_and(|reserved| {
             self.workers.get(reserved).is_some_and(|worker| !worker.is_draining && !worker.attempts.is_empty())
@@ -95,30 +103,46 @@ impl Scheduler {
         if self.reserved[&class] == worker { ExclusiveChoice::KeepIdle } else { ExclusiveChoice::Skip }
     }
 
-    /// Removes a shard from the queue of a run: the first that has not failed on this worker, or that no other worker
-    /// can take.
-    fn take_waiting(&mut self, run_id: RunId, worker: &str) -> Option<usize> {
-        let run = &self.runs[&run_id];
-        let is_allowed = |index: &usize| {
-            let shard = ShardId { run: run_id, index: *index };
-            !run.shards[*index].history.has_failed_on(worker) || self.count_other_workers(shard, worker) == 0
-        };
-        let position = run.waiting.iter().take(EXAMINED_MAX).position(is_allowed)?;
-        self.runs.get_mut(&run_id)?.waiting.remove(position)
+    /// Finds the index of a shard of a run that this worker may run exclusively.
+    fn find_exclusive(&self, id: RunId, run: &ScheduledRun, worker: &Worker, now: Time) -> Option<usize> {
+        let to_load_alone = if run.must_load_alone() && run.running == 0 { EXAMINED_MAX } else { 0 };
+        let waiting = run.waiting_exclusive.iter().take(EXAMINED_MAX).chain(run.waiting.iter().take(to_load_alone));
+        waiting.copied().find(|index| self.is_allowed(ShardId { run: id, index: *index }, worker, now))
     }
 
-    /// Returns the run whose turn it is among those of a class that meet a condition.
-    fn next_run_with(&self, class: DeviceClass, condition: impl Fn(&ScheduledRun) -> bool) -> Option<RunId> {
-        let is_candidate = |run: &ScheduledRun| !run.is_paused && run.class == class && condition(run);
-        let candidates = self.runs.iter().filter(|(_, run)| is_candidate(run));
-        candidates.min_by_key(|(id, run)| (-i64::from(run.priority), run.windows_running, **id)).map(|(id, _)| *id)
+    /// Finds the position in the queue of a run of a shard that this worker may run beside others.
+    fn find_waiting(&self, id: RunId, run: &ScheduledRun, worker: &Worker, now: Time) -> Option<usize> {
+        if run.must_load_alone() {
+            return None;
+        }
+        let is_allowed = |index: &usize| self.is_allowed(ShardId { run: id, index: *index }, worker, now);
+        run.waiting.iter().take(EXAMINED_MAX).position(is_allowed)
+    }
+
+    /// Returns whether a worker may run a shard: unless the shard failed less often on another worker, which gets it.
+    fn is_allowed(&self, id: ShardId, worker: &Worker, now: Time) -> bool {
+        let failures = self.runs[&id.run].failures_on(id.index, worker);
+        failures == 0 || !self.has_better_worker(id, failures, now)
+    }
+
+    /// Goes through the runs of a class in the order of their turns, and returns the first for which `find` finds
+    /// something.
+    fn first_in_turn<T>(
+        &self,
+        class: DeviceClass,
+        find: impl Fn(RunId, &ScheduledRun) -> Option<T>,
+    ) -> Option<(RunId, T)> {
+        let candidates = self.runs.iter().filter(|(_, run)| !run.is_paused && run.class == class);
+        let mut candidates: Vec<_> = candidates.collect();
+        candidates.sort_by_key(|(id, run)| (-i64::from(run.priority), run.windows_running, **id));
+        candidates.into_iter().find_map(|(id, run)| Some((*id, find(*id, run)?)))
     }
 }
 
 /// What a worker does when a shard waits that must run exclusively.
 enum ExclusiveChoice {
-    /// It takes the shard with this index.
-    Take(usize),
+    /// It takes the shard.
+    Take,
     /// It takes nothing until it is idle.
     KeepIdle,
     /// It takes an ordinary shard; another worker takes this one.

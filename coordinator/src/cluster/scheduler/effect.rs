@@ -17,6 +17,8 @@ pub(crate) enum Effect {
         is_exclusive: bool,
         /// Time that the shard may take on the device.
         deadline: Duration,
+        /// Pictures that the worker cannot read become rows with an error. Otherwise they fail the attempt.
+        accepts_unreadable: bool,
     },
     /// Tell a worker to stop these attempts, whose results are not needed.
     Stop { worker: String, attempts: Vec<u64> },

@@ -7,6 +7,10 @@
 //!
 //! `state` holds runs and attempts; `dispatch` chooses shards for workers; `worker_events` handles messages of
 //! workers, `liveness` their absence; `outcome` and `retry` decide what follows from a finished attempt.
+//!
+//! A failure may be the worker's fault. `tried_workers` remembers where a shard failed: another worker tries it next,
+//! and nothing is held against the shard or its run before every worker had its turn. `worker_health` keeps shards away
+//! from a worker that fails while others succeed.
 
 mod attempt;
 mod dispatch;
@@ -20,8 +24,10 @@ mod run;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tried_workers;
 mod worker;
 mod worker_events;
+mod worker_health;
 
 pub(crate) use effect::Effect;
 pub(crate) use ids::{RunId, ShardId, Time};

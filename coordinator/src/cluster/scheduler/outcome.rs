@@ -65,15 +65,12 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(&worker) {
             worker.note_failure(&message, now);
         }
-        if failure.may_be_workers_fault() {
-            self.record_worker_failure(&worker, now);
-        }
-        let other_workers = self.count_other_workers(shard, &worker);
+        let has_better_worker = failure.may_be_workers_fault() && self.blame_worker(shard, failure, &worker, now);
         let Some(run) = self.runs.get_mut(&shard.run) else {
             return;
         };
         let history = &mut run.shards[shard.index].history;
-        match history.record_failure(failure, (&worker, number), other_workers, &self.policy) {
+        match history.decide(failure, number, has_better_worker, &self.policy) {
             RetryDecision::RetryAfter(delay) => run.enqueue(shard.index, delay, now),
             RetryDecision::Quarantine(code) => self.quarantine(shard, code, message, effects),
             RetryDecision::FailRun => {
@@ -116,38 +113,49 @@ impl Scheduler {
         effects.push(Effect::Quarantine { shard, code, message });
     }
 
-    /// Counts the workers of a shard's class, other than this one, on which the shard has not failed.
-    pub(super) fn count_other_workers(&self, id: ShardId, worker: &str) -> usize {
-        let Some(run) = self.runs.get(&id.run) else {
-            return 0;
+    /// Records a failure of a shard on a worker that may be at fault. Returns whether there is a worker on which the
+    /// shard failed less often.
+    fn blame_worker(&mut self, id: ShardId, failure: AttemptFailure, worker_id: &str, now: Time) -> bool {
+        self.record_worker_failure(worker_id, now);
+        let (Some(worker), Some(run)) = (self.workers.get(worker_id), self.runs.get_mut(&id.run)) else {
+            return false;
         };
-        let history = &run.shards[id.index].history;
-        let is_other = |(other_id, other): &(&String, &Worker)| {
-            *other_id != worker
-                && other.registration.device() == run.class
-                && !other.is_draining
-                && !history.has_failed_on(other_id)
-        };
-        self.workers.iter().filter(is_other).count()
+        let tried = if failure.is_of_model() { &mut run.model_tried } else { &mut run.shards[id.index].history.tried };
+        tried.record_failure(worker, now);
+        let failures = run.failures_on(id.index, worker);
+        self.has_better_worker(id, failures, now)
+    }
+
+    /// Returns whether there is a worker of a shard's class on which the shard has failed fewer times than this.
+    pub(super) fn has_better_worker(&self, id: ShardId, failures: u32, now: Time) -> bool {
+        let run = &self.runs[&id.run];
+        self.workers.values().any(|worker| {
+            worker.registration.device() == run.class
+                && worker.may_take_shards(now)
+                && run.failures_on(id.index, worker) < failures
+        })
     }
 
     /// Counts a failure that may be the worker's fault. After several in a row the worker gets no shards for a while,
-    /// if other workers can take them.
+    /// if another worker has succeeded since.
     fn record_worker_failure(&mut self, id: &str, now: Time) {
-        let Some(class) = self.workers.get(id).map(|worker| worker.registration.device()) else {
-            return;
-        };
-        let is_alternative = |(other_id, other): (&String, &Worker)| {
-            other_id != id && other.registration.device() == class && !other.is_draining && other.cooldown_until <= now
-        };
-        let has_alternative = self.workers.iter().any(is_alternative);
         let Some(worker) = self.workers.get_mut(id) else {
             return;
         };
-        worker.consecutive_failures += 1;
-        if has_alternative && worker.consecutive_failures >= self.policy.cooldown_after {
-            let doublings = (worker.consecutive_failures - self.policy.cooldown_after).min(5);
-            worker.cooldown_until = now + self.policy.cooldown * 2u32.pow(doublings);
+        worker.health.record_failure(now);
+        let mut health = worker.health.clone();
+        let class = worker.registration.device();
+        let is_healthy = |(other_id, other): (&String, &Worker)| {
+            other_id != id
+                && other.registration.device() == class
+                && other.may_take_shards(now)
+                && other.health.has_succeeded_since(&health)
+        };
+        if self.workers.iter().any(is_healthy) {
+            health.bench(&self.policy, now);
+        }
+        if let Some(worker) = self.workers.get_mut(id) {
+            worker.health = health;
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Policy {
     pub(crate) reconnect_max: Duration,
     /// A task that its worker has not confirmed within this time was lost on the way.
     pub(crate) delivery_max: Duration,
-    /// Lost deliveries of a shard before its run fails: more attempts do not help then.
+    /// Lost deliveries of a shard to all workers before its run fails: more attempts do not help then.
     pub(crate) deliveries_max: u32,
     /// Time to fetch and load a model.
     pub(crate) model_load_max: Duration,
@@ -28,19 +28,21 @@ pub(crate) struct Policy {
     pub(crate) backoff_min: Duration,
     /// Upper bound of the doubled backoffs.
     pub(crate) backoff_max: Duration,
-    /// Store failures of a shard before its run fails and waits for an operator.
+    /// Failures of the store that all workers share, on one shard, before its run fails and waits for an operator.
     pub(crate) store_failures_max: u32,
-    /// A shard is quarantined after failures (device, panic, deadline) on this many workers; where fewer workers are
-    /// left, after this many failures.
+    /// A shard is quarantined after this many failures (device, panic, deadline), if it failed on as many workers or no
+    /// other is left. As many workers are enough to give up a picture that they cannot read, or a model that they die of.
     pub(crate) failures_max: usize,
     /// Deaths of workers, with or without other shards on them, before a shard is quarantined.
     pub(crate) deaths_max: u32,
     /// Deaths of workers that ran nothing else before a shard is quarantined.
     pub(crate) exclusive_deaths_max: u32,
-    /// Consecutive failures after which a worker gets no shards for a while, if there are other workers.
-    pub(crate) cooldown_after: u32,
-    /// The first cooldown; each further failure doubles it.
-    pub(crate) cooldown: Duration,
+    /// Deaths of workers that were loading a run's model, before any had loaded it, before the run fails.
+    pub(crate) load_deaths_max: u32,
+    /// Consecutive failures after which a worker gets no shards for a while, if other workers succeed meanwhile.
+    pub(crate) bench_after: u32,
+    /// The time for which it gets none; each further failure doubles it.
+    pub(crate) bench_min: Duration,
 }
 
 impl Default for Policy {
@@ -64,8 +66,9 @@ impl Default for Policy {
             failures_max: 3,
             deaths_max: 5,
             exclusive_deaths_max: 2,
-            cooldown_after: 3,
-            cooldown: Duration::from_secs(30),
+            load_deaths_max: 3,
+            bench_after: 3,
+            bench_min: Duration::from_secs(30),
         }
     }
 }

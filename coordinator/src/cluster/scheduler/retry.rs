@@ -1,5 +1,5 @@
-//! Decides after a failed attempt whether a shard is retried, and when, by the kind of failure and the number of
-//! workers on which it failed.
+//! Decides after a failed attempt whether a shard is retried, and when, by the kind of failure and the workers on which
+//! the shard failed.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,7 +7,10 @@ use std::time::Duration;
 use dqa_proto::v1::FailureKind;
 use dqa_service::wire::failure_kind_name;
 
+use super::ids::Time;
 use super::policy::Policy;
+use super::tried_workers::TriedWorkers;
+use super::worker::Worker;
 
 /// Workers that died while they ran a shard before the shard is run exclusively.
 const EXCLUSIVE_AFTER_DEATHS: u32 = 2;
@@ -56,9 +59,17 @@ impl AttemptFailure {
         }
     }
 
-    /// Returns whether several failures of this kind in a row suggest that the worker is at fault.
+    /// Returns whether the worker may be at fault, so that another should try the shard.
     pub(super) fn may_be_workers_fault(self) -> bool {
-        matches!(self, AttemptFailure::Reported(FailureKind::Device | FailureKind::Internal | FailureKind::Unspecified))
+        !matches!(
+            self,
+            AttemptFailure::Undeliverable | AttemptFailure::Reported(FailureKind::Stopped | FailureKind::HandedBack)
+        )
+    }
+
+    /// Returns whether the run's model failed, which concerns all shards of the run.
+    pub(super) fn is_of_model(self) -> bool {
+        self == AttemptFailure::Reported(FailureKind::Model)
     }
 }
 
@@ -73,32 +84,54 @@ pub(super) enum RetryDecision {
 /// The failures of one shard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct FailureHistory {
+    /// The workers on which the shard failed. Most shards never fail.
+    pub(super) tried: TriedWorkers,
+    /// Failures of the store and losses on the way that no other worker could have avoided.
     store_failures: u32,
     lost_deliveries: u32,
     failures: usize,
-    /// Names of the workers on which the shard failed. Most shards never fail.
-    failed_on: Vec<String>,
     worker_deaths: u32,
     exclusive_deaths: u32,
+    /// Workers that could not read some of the shard's pictures.
+    unreadable: usize,
+    /// These workers are enough: the pictures become rows with an error.
+    accepts_unreadable: bool,
 }
 
 impl FailureHistory {
-    /// Records a failed attempt and decides what follows. `other_workers` is the number of workers on which the shard
-    /// has not failed.
-    pub(super) fn record_failure(
+    /// Counts a failed attempt, whose worker is recorded in `tried`, and decides what follows. With `has_better_worker`
+    /// there is a worker on which the shard failed less often. That worker tries the shard before any failure is held
+    /// against the shard or its run: the others may be at fault.
+    pub(super) fn decide(
         &mut self,
         failure: AttemptFailure,
-        (worker, attempt): (&str, u64),
-        other_workers: usize,
+        attempt: u64,
+        has_better_worker: bool,
         policy: &Policy,
     ) -> RetryDecision {
-        let AttemptFailure::Reported(kind) = failure else {
-            self.lost_deliveries += 1;
-            let is_final = failure == AttemptFailure::Undeliverable || self.lost_deliveries >= policy.deliveries_max;
-            return if is_final { RetryDecision::FailRun } else { RetryDecision::RetryAfter(Duration::ZERO) };
+        let kind = match failure {
+            AttemptFailure::Undeliverable => return RetryDecision::FailRun,
+            AttemptFailure::Undelivered => {
+                self.lost_deliveries += u32::from(!has_better_worker);
+                let is_final = self.lost_deliveries >= policy.deliveries_max;
+                return if is_final { RetryDecision::FailRun } else { RetryDecision::RetryAfter(Duration::ZERO) };
+            }
+            AttemptFailure::Reported(kind) => kind,
         };
         let code = match kind {
-            FailureKind::Store => {
+            FailureKind::Stopped | FailureKind::HandedBack => return RetryDecision::RetryAfter(Duration::ZERO),
+            FailureKind::Unreadable if !self.accepts_unreadable => {
+                self.unreadable += 1;
+                self.accepts_unreadable = !has_better_worker || self.unreadable >= policy.failures_max;
+                return RetryDecision::RetryAfter(policy.backoff_min);
+            }
+            FailureKind::Store | FailureKind::Worker | FailureKind::Model | FailureKind::Unreadable
+                if has_better_worker =>
+            {
+                return RetryDecision::RetryAfter(jittered(policy.backoff_min, attempt));
+            }
+            FailureKind::Model => return RetryDecision::FailRun,
+            FailureKind::Store | FailureKind::Worker | FailureKind::Unreadable => {
                 self.store_failures += 1;
                 if self.store_failures > policy.store_failures_max {
                     return RetryDecision::FailRun;
@@ -106,34 +139,32 @@ impl FailureHistory {
                 let doubled = policy.backoff_min * 2u32.saturating_pow((self.store_failures - 1).min(16));
                 return RetryDecision::RetryAfter(jittered(doubled.min(policy.backoff_max), attempt));
             }
-            FailureKind::Model => return RetryDecision::FailRun,
-            FailureKind::Stopped | FailureKind::HandedBack => return RetryDecision::RetryAfter(Duration::ZERO),
             FailureKind::Device => QuarantineCode::Device,
             FailureKind::Deadline => QuarantineCode::Deadline,
             FailureKind::Internal | FailureKind::Unspecified => QuarantineCode::Internal,
         };
         self.failures += 1;
-        if !self.has_failed_on(worker) {
-            self.failed_on.push(worker.to_owned());
-        }
         let is_final =
-            self.failed_on.len() >= policy.failures_max || self.failures >= policy.failures_max && other_workers == 0;
+            self.failures >= policy.failures_max && (self.tried.count() >= policy.failures_max || !has_better_worker);
         if is_final { RetryDecision::Quarantine(code) } else { RetryDecision::RetryAfter(policy.backoff_min) }
     }
 
-    /// Returns whether the shard failed on this worker, so that another one should try it if there is one.
-    pub(super) fn has_failed_on(&self, worker: &str) -> bool {
-        self.failed_on.iter().any(|other| other == worker)
+    /// Returns whether pictures that cannot be read are to become rows with an error: several workers could not read
+    /// them, or all.
+    pub(super) fn accepts_unreadable(&self) -> bool {
+        self.accepts_unreadable
     }
 
     /// Records that a worker died while it had the shard. `was_exclusive`: the worker had nothing else.
-    pub(super) fn record_worker_death(&mut self, was_exclusive: bool) {
+    pub(super) fn record_worker_death(&mut self, worker: &Worker, died: Time, was_exclusive: bool) {
+        self.tried.record_failure(worker, died);
         self.worker_deaths += 1;
         self.exclusive_deaths += u32::from(was_exclusive);
     }
 
     /// Takes back a recorded death of a worker that turned out to be alive.
-    pub(super) fn retract_worker_death(&mut self, was_exclusive: bool) {
+    pub(super) fn retract_worker_death(&mut self, worker: &str, was_exclusive: bool) {
+        self.tried.retract_failure(worker);
         self.worker_deaths = self.worker_deaths.saturating_sub(1);
         self.exclusive_deaths = self.exclusive_deaths.saturating_sub(u32::from(was_exclusive));
     }

@@ -7,6 +7,8 @@ use dqa_proto::v1::DeviceClass;
 
 use super::ids::Time;
 use super::retry::FailureHistory;
+use super::tried_workers::TriedWorkers;
+use super::worker::Worker;
 
 /// A run as it is added to the scheduler.
 #[derive(Clone, Debug)]
@@ -15,6 +17,8 @@ pub(crate) struct NewRun {
     pub(crate) class: DeviceClass,
     pub(crate) priority: i32,
     pub(crate) is_paused: bool,
+    /// Workers load a model before they score the shards.
+    pub(crate) has_model: bool,
     /// The shards whose parts are missing.
     pub(crate) shards: Vec<ShardSummary>,
 }
@@ -48,6 +52,12 @@ pub(super) struct ScheduledRun {
     pub(super) class: DeviceClass,
     pub(super) priority: i32,
     pub(super) is_paused: bool,
+    /// A worker has loaded the run's model, if it has one: what its workers die of is not the model.
+    pub(super) is_loaded: bool,
+    /// The workers on which the model failed.
+    pub(super) model_tried: TriedWorkers,
+    /// Deaths of workers that were loading the model.
+    pub(super) load_deaths: u32,
     pub(super) shards: Vec<ScheduledShard>,
     pub(super) waiting: VecDeque<usize>,
     /// Shards that wait for a worker that runs nothing else.
@@ -93,6 +103,9 @@ impl ScheduledRun {
             class: new.class,
             priority: new.priority,
             is_paused: new.is_paused,
+            is_loaded: !new.has_model,
+            model_tried: TriedWorkers::default(),
+            load_deaths: 0,
             waiting: (0..shards.len()).collect(),
             shards,
             waiting_exclusive: VecDeque::new(),
@@ -103,6 +116,17 @@ impl ScheduledRun {
             quarantined: 0,
             windows_done: 0,
         }
+    }
+
+    /// Counts the failures of a shard, and of the run's model, on a worker.
+    pub(super) fn failures_on(&self, index: usize, worker: &Worker) -> u32 {
+        self.shards[index].history.tried.failures_on(worker) + self.model_tried.failures_on(worker)
+    }
+
+    /// Returns whether the model must be loaded by a worker that runs nothing else: a worker died while it loaded the
+    /// model, and it is unknown whether of the model or of a shard beside it.
+    pub(super) fn must_load_alone(&self) -> bool {
+        self.load_deaths > 0 && !self.is_loaded
     }
 
     /// Queues a shard for its next attempt, at once or after a delay.

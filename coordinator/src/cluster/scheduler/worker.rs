@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use dqa_proto::v1::{Hello, Running, Totals};
 
-use super::ids::{ShardId, Time};
+use super::ids::{RunId, ShardId, Time};
 use super::policy::Policy;
+use super::worker_health::WorkerHealth;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
@@ -26,17 +27,17 @@ pub(crate) struct Worker {
     pub(super) attempts: BTreeSet<u64>,
     /// When its stream closed, if it has no open one.
     pub(super) disconnected: Option<Time>,
-    pub(super) consecutive_failures: u32,
-    /// It gets no shards until this time, because everything on it failed.
-    pub(super) cooldown_until: Time,
+    pub(super) health: WorkerHealth,
 }
 
-/// A lost worker, with the deaths that are retracted if it turns out to be alive: each shard, and whether the worker
-/// had nothing else.
+/// A lost worker, with the deaths that are retracted if it turns out to be alive.
 #[derive(Debug)]
 pub(super) struct LostWorker {
     pub(super) id: String,
+    /// Each shard, and whether the worker had nothing else.
     pub(super) deaths: Vec<(ShardId, bool)>,
+    /// The runs whose model the worker was loading.
+    pub(super) load_deaths: Vec<RunId>,
 }
 
 /// Failures of a worker that are kept for users to read.
@@ -54,8 +55,7 @@ impl Worker {
             failures: VecDeque::new(),
             attempts: BTreeSet::new(),
             disconnected: None,
-            consecutive_failures: 0,
-            cooldown_until: Time::ZERO,
+            health: WorkerHealth::default(),
         }
     }
 
@@ -70,9 +70,14 @@ impl Worker {
         self.disconnected.is_none()
     }
 
+    /// Returns whether the worker gets shards, now or once it has a free slot and a stream.
+    pub(super) fn may_take_shards(&self, now: Time) -> bool {
+        !self.is_draining && !self.health.is_benched(now)
+    }
+
     /// Returns the number of shards that the worker can accept now.
     pub(super) fn free_slots(&self, now: Time) -> u32 {
-        if self.is_draining || self.disconnected.is_some() || self.cooldown_until > now {
+        if !self.may_take_shards(now) || self.disconnected.is_some() {
             return 0;
         }
         self.registration.slots.saturating_sub(u32::try_from(self.attempts.len()).unwrap_or(u32::MAX))

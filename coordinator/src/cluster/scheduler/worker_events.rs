@@ -84,6 +84,9 @@ impl Scheduler {
         for running in &report.running {
             if let Some(attempt) = self.attempts.get_mut(&running.attempt) {
                 attempt.update(running, now);
+                if let Some(run) = self.runs.get_mut(&attempt.shard.run) {
+                    run.is_loaded |= running.scoring;
+                }
             }
         }
         self.adopt_attempts(id, now);
@@ -101,7 +104,11 @@ impl Scheduler {
             Some(finished::Outcome::Scored(scored)) if is_current => {
                 let attempt = self.remove_attempt(number).expect("it was found above");
                 if let Some(worker) = self.workers.get_mut(worker_id) {
-                    worker.consecutive_failures = 0;
+                    worker.health.record_success(now);
+                }
+                if let Some(run) = self.runs.get_mut(&attempt.shard.run) {
+                    // Without windows the rows were there already, and no model was loaded.
+                    run.is_loaded |= scored.windows > 0;
                 }
                 let duration = now.saturating_sub(attempt.dispatched);
                 self.complete_shard(attempt.shard, scored.failed, Some(duration), effects);
@@ -155,6 +162,7 @@ impl Scheduler {
             };
             let Some(run) = self.runs.get_mut(&shard.run) else { continue };
             run.dequeue(shard.index);
+            run.is_loaded |= running.scoring;
             let attempt = Attempt {
                 shard,
                 worker: worker_id.to_owned(),

@@ -18,6 +18,9 @@ pub struct ShardTask {
     /// Whether the worker scores nothing else at the same time: the shard, or one beside it, has killed a worker
     /// before.
     pub alone: bool,
+    /// Whether a picture that this machine cannot read becomes a row with an error. Otherwise it fails the attempt, so
+    /// that another machine tries.
+    pub accepts_unreadable: bool,
     /// The shard to score.
     pub shard: Shard,
 }
