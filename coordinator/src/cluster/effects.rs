@@ -185,9 +185,12 @@ impl ControlPlane {
         tokio::spawn(async move {
             let Some((run, shard)) = plane.scheduled_shard(id) else { return };
             error!(run = %run.name, shard = shard.name(), code, why = message, "shard quarantined");
-            let written = shard::write_failed(&plane.store, &shard, &code, &message).await;
+            let store = plane.store.clone();
+            // A task of its own: if it panics, the shard is retried too.
+            let written = tokio::spawn(async move { shard::write_failed(&store, &shard, &code, &message).await });
+            let written = written.await.map_err(anyhow::Error::from).and_then(|written| Ok(written?));
             let rows = written.map(|written| written.failed).map_err(|error| {
-                warn!(error = %causes(&error), "the rows of a quarantined shard were not written; it is retried");
+                warn!(error = %causes(error.as_ref()), "a quarantined shard's rows were not written; it is retried");
             });
             plane.update_scheduler(|scheduler, now| scheduler.finish_quarantine(id, rows, now));
         });

@@ -1,6 +1,7 @@
 //! Takes a run from its request to its reports. Each step is in the run's record in the store, so that another process
 //! can continue where this one was killed.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use dqa_service::wire::device_class_from_name;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::active_run::{ActiveRun, RunEvent, RunEvents, ScheduledPlan};
 use super::control_plane::ControlPlane;
@@ -52,15 +53,12 @@ impl<E: Into<anyhow::Error>> From<E> for Interruption {
 pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
     plane.runs.insert(run.clone());
     let (plane, span, runtime) = (plane.clone(), info_span!("run", run = %run.name), Handle::current());
+    let (plane_left, run_left) = (plane.clone(), run.clone());
     let thread = std::thread::Builder::new().name("run".to_owned());
-    let spawned = thread.spawn(move || {
-        let driven = AssertUnwindSafe(drive(&plane, &run)).catch_unwind();
-        if runtime.block_on(driven.instrument(span)).is_err() {
-            error!(run = %run.name, "the thread of a run panicked; a restart of the coordinator continues the run");
-        }
-    });
+    let spawned = thread.spawn(move || runtime.block_on(drive(&plane, &run).instrument(span)));
     if let Err(error) = spawned {
-        error!(error = %causes(&error), "no thread for a run; a restart of the coordinator continues the run");
+        let error = anyhow!(error).context("the coordinator has no thread for the run");
+        tokio::spawn(async move { end(&plane_left, &run_left, Err(Interruption::Failed(error))).await });
     }
 }
 
@@ -117,7 +115,19 @@ async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
     if !run.state().is_active() {
         return;
     }
-    let ended = run_to_completion(plane, run, &mut events).await;
+    let ended = AssertUnwindSafe(run_to_completion(plane, run, &mut events)).catch_unwind().await;
+    end(plane, run, ended.unwrap_or_else(|panic| Err(Interruption::Failed(panic_error(&*panic))))).await;
+}
+
+/// Returns the error of a run whose thread panicked. Panics are dqa's own bugs.
+fn panic_error(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let message = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    anyhow!("the coordinator panicked while it worked on the run: {message}; this is a bug, please report it")
+}
+
+/// Takes a run off the scheduler, and records its failure if it failed.
+async fn end(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, ended: Result<(), Interruption>) {
     if let Some(id) = run.scheduler_id() {
         plane.unschedule_run(id);
     }
@@ -130,6 +140,8 @@ async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
     if !run.state().is_active() {
         plane.runs.remove(run);
     }
+    // Watchers are waiting still if the reports of a complete run panicked.
+    run.notify_changed();
 }
 
 /// Records that a run has failed, unless it was cancelled meanwhile. Repeats this until the store answers.
@@ -368,3 +380,6 @@ impl PlanObserver for PlanningLog {
         info!(dataset, "{line}");
     }
 }
+
+#[cfg(test)]
+mod tests;
