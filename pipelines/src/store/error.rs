@@ -104,6 +104,23 @@ impl StoreError {
         }
     }
 
+    /// Returns whether another machine may succeed with the same request: this machine's credentials, clock, mounts or disk
+    /// may be at fault.
+    pub fn depends_on_machine(&self) -> bool {
+        match self {
+            StoreError::Folder { .. } => true,
+            StoreError::Object { address, source, .. } => {
+                let is_refused = matches!(
+                    source,
+                    object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
+                );
+                is_refused || address.starts_with("file://")
+            }
+            StoreError::Store { source, .. } => source.depends_on_machine(),
+            StoreError::Address { .. } | StoreError::Range { .. } | StoreError::Truncated { .. } => false,
+        }
+    }
+
     /// Returns whether the error concerns the whole store and not the requested object: the store did not answer, or cannot
     /// be reached with its settings.
     pub fn is_store_wide(&self) -> bool {

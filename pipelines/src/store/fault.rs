@@ -89,6 +89,11 @@ impl StoreFault {
         self.kind == StoreFaultKind::Denied
     }
 
+    /// Returns whether the environment, the credentials or the clock of this machine may be the cause.
+    pub fn depends_on_machine(&self) -> bool {
+        matches!(self.kind, StoreFaultKind::Setup | StoreFaultKind::Refused | StoreFaultKind::Denied)
+    }
+
     /// Wraps the fault in an error of `object_store`.
     pub(super) fn into_object_error(self) -> ObjectError {
         ObjectError::Generic { store: "remote", source: Box::new(self) }

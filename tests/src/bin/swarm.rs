@@ -104,11 +104,10 @@ impl ShardExecutor for FakeExecutor {
             flat_share: None,
         };
         let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
-        let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
-        let store = self.stores.open(&shard.store).map_err(store_failure)?;
+        let store = self.stores.open(&shard.store).map_err(ShardFailure::of_store)?;
         for part in &shard.parts {
             let encoded = parts::encode(shard, part, &rows, &[]);
-            slot.runtime.block_on(store.put(&part.key(), encoded)).map_err(store_failure)?;
+            slot.runtime.block_on(store.put(&part.key(), encoded)).map_err(ShardFailure::of_store)?;
         }
         Ok(ShardOutcome {
             key: shard.name(),

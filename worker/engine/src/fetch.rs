@@ -39,8 +39,8 @@ pub(crate) struct FetchedPicture {
     pub(crate) index: usize,
     /// BLAKE3 digest of the picture's file.
     pub(crate) digest: Option<String>,
-    /// Error of a remote store that did not answer, rather than answer that an object is missing: another attempt may
-    /// succeed.
+    /// Error of a remote store that did not answer, rather than answer that an object is missing, or of this machine if
+    /// its errors do not count as the picture's: another attempt may succeed.
     pub(crate) store_error: Option<StoreError>,
     files: RefCell<Option<FetchedFiles>>,
 }
@@ -72,16 +72,25 @@ pub(crate) fn read_pictures(
     runtime: &Handle,
 ) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
     let alone = files.into_iter().map(|picture| PictureFiles { picture, clear: None, hazy: None });
-    read_with_references(resolver, alone.collect(), limits, runtime)
+    read_with_references(resolver, alone.collect(), runtime, ReadPolicy { limits, accepts_unreadable: true })
+}
+
+/// When a file counts as unreadable.
+pub(crate) struct ReadPolicy<'a> {
+    pub(crate) limits: &'a Limits,
+    /// A file that this machine cannot read, and another might, is the picture's own failure. Otherwise it is an error
+    /// of the store.
+    pub(crate) accepts_unreadable: bool,
 }
 
 /// Does the same as [`read_pictures`] with the files of the pictures that metrics compare with.
 pub(crate) fn read_with_references(
     resolver: &Arc<StoreResolver>,
     files: Vec<PictureFiles>,
-    limits: &Limits,
     runtime: &Handle,
+    policy: ReadPolicy<'_>,
 ) -> impl Iterator<Item = FetchedPicture> + Send + use<> {
+    let (bytes_max, accepts_unreadable) = (policy.limits.bytes_max, policy.accepts_unreadable);
     let permits = Arc::new(Semaphore::new(AHEAD_KIB_MAX as usize));
     let (started, mut ahead) = mpsc::channel(REQUESTS_MAX);
     let sized = files.into_iter().map(|files| {
@@ -90,7 +99,7 @@ pub(crate) fn read_with_references(
         let kib = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, AHEAD_KIB_MAX);
         (files, kib)
     });
-    let (resolver, bytes_max, spawner) = (resolver.clone(), limits.bytes_max, runtime.clone());
+    let (resolver, spawner) = (resolver.clone(), runtime.clone());
     // Tasks, not futures: they make progress while nobody polls them.
     let start = move |files: PictureFiles| {
         let resolver = resolver.clone();
@@ -107,7 +116,8 @@ pub(crate) fn read_with_references(
         let digest = read[0].as_ref().and_then(|read| read.as_ref().ok());
         let digest = digest.map(|bytes| blake3::hash(bytes).to_hex().to_string());
         let mut store_error = None;
-        let [picture, clear, hazy] = read.map(|read| read.map(|read| split_error(read, &mut store_error)));
+        let mut split = |read| split_error(read, accepts_unreadable, &mut store_error);
+        let [picture, clear, hazy] = read.map(|read| read.map(&mut split));
         let files = FetchedFiles { picture: picture.expect("a picture has a file"), clear, hazy };
         let fetched = FetchedPicture { index, digest, store_error, files: RefCell::new(Some(files)) };
         index += 1;
@@ -128,24 +138,36 @@ async fn read_all(
     [read(Some(files.picture)).await, read(files.clear).await, read(files.hazy).await]
 }
 
-/// Returns the bytes or the picture's own failure, and keeps the first error of a store.
-fn split_error(read: Result<Bytes, ReadError>, store_error: &mut Option<StoreError>) -> Result<Vec<u8>, PictureError> {
+/// Returns the bytes or the picture's own failure, and keeps the first error that is not the picture's own.
+fn split_error(
+    read: Result<Bytes, ReadError>,
+    accepts_unreadable: bool,
+    store_error: &mut Option<StoreError>,
+) -> Result<Vec<u8>, PictureError> {
     match read {
         Ok(bytes) => Ok(Vec::from(bytes)),
-        Err(ReadError::Picture(error)) => Err(error),
-        Err(ReadError::Store(error)) => {
+        Err(ReadError::TooLarge(error)) => Err(error),
+        Err(ReadError::Store { error, .. })
+            if error.is_store_wide() || error.depends_on_machine() && !accepts_unreadable =>
+        {
             store_error.get_or_insert(error);
             Err(PictureError::Io { path: String::new(), source: unread() })
+        }
+        Err(ReadError::Store { uri, error }) => {
+            let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+            Err(PictureError::Io { path: uri, source: io::Error::new(kind, cause(error)) })
         }
     }
 }
 
-/// Why a picture cannot be read.
+/// Why a file cannot be read.
 enum ReadError {
-    /// The picture's own failure.
-    Picture(PictureError),
-    /// A remote store does not answer, or cannot be reached as it is configured.
-    Store(StoreError),
+    /// It has more bytes than a picture may have.
+    TooLarge(PictureError),
+    Store {
+        uri: String,
+        error: StoreError,
+    },
 }
 
 fn unread() -> io::Error {
@@ -155,15 +177,9 @@ fn unread() -> io::Error {
 async fn read(resolver: &StoreResolver, uri: &str, bytes: u64, bytes_max: u64) -> Result<Bytes, ReadError> {
     if bytes > bytes_max {
         let error = PictureError::TooLarge { what: format!("{bytes} bytes"), limit: bytes_max };
-        return Err(ReadError::Picture(error));
+        return Err(ReadError::TooLarge(error));
     }
-    resolver.read(uri).await.map_err(|error| {
-        if error.is_store_wide() {
-            return ReadError::Store(error);
-        }
-        let kind = if error.is_not_found() { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
-        ReadError::Picture(PictureError::Io { path: uri.to_owned(), source: io::Error::new(kind, cause(error)) })
-    })
+    resolver.read(uri).await.map_err(|error| ReadError::Store { uri: uri.to_owned(), error })
 }
 
 /// Returns the cause below the error that names the address, which `PictureError::Io` names already.

@@ -12,7 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
 use dqa_engine::shard::operator::{self, RowScorerExtension};
-use dqa_engine::shard::{ShardOutcome, ShardScorer};
+use dqa_engine::shard::{ShardError, ShardOutcome, ShardScorer, StopFlag};
 use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::parts::{self, PartCounts, PartState};
@@ -21,6 +21,7 @@ use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
+use tokio::runtime::Handle;
 
 /// Far longer than any shard of these tests takes.
 const HANG_TIMEOUT: Duration = Duration::from_secs(60);
@@ -154,6 +155,27 @@ async fn rows_of_older_parts_are_reused() {
     let (outcome, rows) = fixture.score(&retried).await;
     assert_eq!((outcome.reused, outcome.failed), (1, 0), "the failed picture is retried");
     assert_eq!(rows[0], old_rows[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_that_this_machine_cannot_read_is_left_to_others_if_there_are_any() {
+    let fixture = ShardFixture::new();
+    let pictures = [fixture.picture("1.png", &png(1)), fixture.picture("2.png", &png(2))];
+    std::fs::remove_file(fixture.dir.path().join("2.png")).unwrap();
+    let shard = fixture.shard("p", &pictures, &[]);
+    let (scorer, left) = ((*fixture.scorer).clone().refusing_unreadable(), shard.clone());
+    let runtime = Handle::current();
+    let scoring = tokio::task::spawn_blocking(move || scorer.score(&left, &runtime, &StopFlag::default()));
+    let error = scoring.await.unwrap().unwrap_err();
+    assert!(matches!(&error, ShardError::Unreadable { image, .. } if image == "2.png"), "{}", chain(&error));
+    assert_eq!(parts::inspect(&fixture.store, &shard.parts[0].key(), 2).await.unwrap(), PartState::Missing);
+
+    let (outcome, rows) = fixture.score(&shard).await;
+    assert_eq!((outcome.failed, rows[1].score.clone().unwrap_err().code), (1, "io".to_owned()));
+    std::fs::write(fixture.dir.path().join("2.png"), png(2)).unwrap();
+    let (outcome, rows) = fixture.score(&fixture.shard("later", &pictures, &[&shard])).await;
+    assert_eq!((outcome.reused, outcome.failed), (1, 0), "what could not be read is read again");
+    assert!(rows[1].score.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

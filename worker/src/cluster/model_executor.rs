@@ -124,11 +124,15 @@ impl ShardExecutor for ModelExecutor {
     }
 
     fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
-        let scorer = self.scorer(task, slot)?;
+        let mut scorer = self.scorer(task, slot)?;
+        if !task.accepts_unreadable {
+            scorer = scorer.refusing_unreadable();
+        }
         slot.begin();
         scorer.score(&task.shard, &slot.runtime, &slot.stop).map_err(|error| {
-            let kind = match &error {
-                ShardError::Store(_) => FailureKind::Store,
+            let kind = match error {
+                ShardError::Store(error) => return ShardFailure::of_store(error),
+                ShardError::Unreadable { .. } => FailureKind::Unreadable,
                 ShardError::Model { .. } => FailureKind::Device,
                 ShardError::OtherMetric { .. } | ShardError::Parameters { .. } => FailureKind::Model,
                 ShardError::Stopped { .. } => FailureKind::Stopped,

@@ -14,7 +14,7 @@ use dqa_engine::shard::operator::{BoxError, RowScorer};
 use dqa_engine::shard::{ScoringProgress, ShardOutcome, StopFlag};
 use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, PartState};
-use dqa_pipelines::store::StoreResolver;
+use dqa_pipelines::store::{StoreError, StoreResolver};
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
 use dqa_service::cluster::ShardTask;
 use dqa_service::telemetry::metrics;
@@ -65,6 +65,12 @@ impl ShardFailure {
     pub fn new(kind: FailureKind, error: impl Into<anyhow::Error>) -> ShardFailure {
         let error: anyhow::Error = error.into();
         ShardFailure { kind, message: causes(error.as_ref()).to_string(), is_fatal: false }
+    }
+
+    /// Creates the failure of a store, or of this machine if another might succeed.
+    pub fn of_store(error: StoreError) -> ShardFailure {
+        let kind = if error.depends_on_machine() { FailureKind::Worker } else { FailureKind::Store };
+        ShardFailure::new(kind, error)
     }
 }
 
@@ -289,12 +295,11 @@ impl Node {
         if task.shard.retry_failed {
             return Ok(None);
         }
-        let store_failure = |error| ShardFailure::new(FailureKind::Store, error);
-        let store = self.resolver.open(&task.shard.store).map_err(store_failure)?;
+        let store = self.resolver.open(&task.shard.store).map_err(ShardFailure::of_store)?;
         let pictures = task.shard.pictures.len() as u64;
         let keys: Vec<_> = task.shard.parts.iter().map(|part| (part.key(), pictures)).collect();
         let mut failed = 0;
-        for found in parts::inspect_all(&store, keys).await.map_err(store_failure)? {
+        for found in parts::inspect_all(&store, keys).await.map_err(ShardFailure::of_store)? {
             match found {
                 PartState::Complete(counts) => failed += counts.failed,
                 PartState::Missing | PartState::Damaged(_) => return Ok(None),

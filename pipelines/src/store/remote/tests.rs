@@ -191,8 +191,22 @@ async fn what_a_server_refuses_is_said_at_its_first_answer() {
         let error = listed("s3://b/x", &variables).await.unwrap_err();
         assert!(format!("{error:?}").contains(says), "{status}: {error:?}");
         assert!(!error.is_retryable() && !error.is_not_found() && error.is_store_wide());
+        assert_eq!(error.depends_on_machine(), !says.ends_with("does not exist"), "{error:?}");
         assert_eq!(heads.try_iter().count(), 1, "it is not asked again");
     }
+}
+
+#[tokio::test]
+async fn what_is_denied_to_this_machine_may_be_allowed_to_another() {
+    let (endpoint, _heads) = server("403 Forbidden", "", "<Error><Code>AccessDenied</Code></Error>");
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "k"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_ALLOW_HTTP", "1"),
+        ("AWS_ENDPOINT", endpoint.as_str()),
+    ];
+    let error = listed("s3://b/x", &variables).await.unwrap_err();
+    assert!(error.depends_on_machine() && !error.is_store_wide() && !error.is_retryable(), "{error:?}");
 }
 
 #[tokio::test]

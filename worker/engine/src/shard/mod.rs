@@ -27,7 +27,7 @@ use tracing::{debug, info};
 
 use self::metrics::{ParameterCache, PartMetric};
 use crate::decode::Limits;
-use crate::fetch::{self, FetchedFiles, FetchedPicture};
+use crate::fetch::{self, FetchedFiles, FetchedPicture, ReadPolicy};
 use crate::inference::{self, InferenceSettings, Measures, PictureInput, Wanted};
 use crate::provenance::host;
 
@@ -37,6 +37,15 @@ pub enum ShardError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A picture cannot be read on this machine, and may be readable on another.
+    #[error("picture {image} cannot be read on this machine")]
+    Unreadable {
+        /// The picture's name.
+        image: String,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
     /// The device or the model fails.
     #[error("the model failed on part {part}")]
     Model {
@@ -127,6 +136,7 @@ pub struct ShardScorer {
     progress: Arc<ScoringProgress>,
     parameters: Arc<ParameterCache>,
     device: String,
+    accepts_unreadable: bool,
 }
 
 /// A part that is being made.
@@ -148,12 +158,19 @@ impl ShardScorer {
             resolver: Arc::default(),
             progress: Arc::default(),
             parameters: Arc::default(),
+            accepts_unreadable: true,
         }
     }
 
     /// Returns the same scorer with other counters.
     pub fn with_progress(&self, progress: Arc<ScoringProgress>) -> ShardScorer {
         ShardScorer { progress, ..self.clone() }
+    }
+
+    /// Returns the same scorer, which fails on a picture that another machine might read. Otherwise such a picture is a
+    /// row with an error.
+    pub fn refusing_unreadable(self) -> ShardScorer {
+        ShardScorer { accepts_unreadable: false, ..self }
     }
 
     /// Returns the counters.
@@ -224,19 +241,20 @@ impl ShardScorer {
         let files = missing.iter().map(|(picture, wanted)| metrics::files(picture, wanted)).collect();
         // The shard's limits and not this process's: parts of one name have one content, whichever process makes them.
         let settings = InferenceSettings { limits: Limits::new(shard.limits, 1), ..self.settings.clone() };
-        let sources = fetch::read_with_references(&self.resolver, files, &settings.limits, runtime);
+        let policy = ReadPolicy { limits: &settings.limits, accepts_unreadable: self.accepts_unreadable };
+        let sources = fetch::read_with_references(&self.resolver, files, runtime, policy);
         let fetch = |fetched: &FetchedPicture| {
             let FetchedFiles { picture, clear, hazy } = fetched.take_files();
             Ok(PictureInput { bytes: picture?, wanted: missing[fetched.index].1.clone(), clear, hazy })
         };
         let measures = Measures { clip_dqa: self.scorer.clone(), evaluator };
-        let mut store_error = None;
+        let mut unread = None;
         let run = inference::measure(&measures, &settings, sources, fetch, |fetched, measured| {
-            store_error = fetched.store_error;
-            if stop.is_stopped() || store_error.is_some() {
+            let picture = missing[fetched.index].0;
+            unread = fetched.store_error.map(|error| (picture, error));
+            if stop.is_stopped() || unread.is_some() {
                 return ControlFlow::Break(());
             }
-            let picture = missing[fetched.index].0;
             let rows = rows::rows(picture, fetched.digest, measured, &missing[fetched.index].1);
             self.count(&rows);
             debug!(image = picture.image, "picture done");
@@ -247,8 +265,9 @@ impl ShardScorer {
             ControlFlow::Continue(())
         });
         let report = run.map_err(|source| ShardError::Model { part: shard.name(), source })?;
-        match store_error {
-            Some(error) => Err(error.into()),
+        match unread {
+            Some((_, error)) if error.is_store_wide() => Err(error.into()),
+            Some((picture, source)) => Err(ShardError::Unreadable { image: picture.image.clone(), source }),
             None if stop.is_stopped() => Err(ShardError::Stopped { part: shard.name() }),
             None => Ok(report.windows + rows::metric_windows(&missing)),
         }

@@ -50,7 +50,11 @@ pub(super) async fn reusable(
 /// Returns whether scoring the picture again would give this row, which may have been made with other limits.
 fn is_reusable(row: &ScoreRow, picture: &ShardPicture, shard: &Shard) -> bool {
     match &row.score {
-        Err(failure) => !shard.retry_failed && failure.code != ErrorCode::TooLarge.as_str(),
+        // What could not be read may be readable by now, or on this machine.
+        Err(failure) => {
+            let may_change = [ErrorCode::TooLarge, ErrorCode::Io, ErrorCode::ReferenceUnreadable];
+            !shard.retry_failed && may_change.iter().all(|code| failure.code != code.as_str())
+        }
         Ok(_) => {
             let side = |pixels: Option<i32>| pixels.and_then(|pixels| u64::try_from(pixels).ok()).unwrap_or(0);
             let limits = Limits::new(shard.limits, 0);
