@@ -100,6 +100,6 @@ pub use score::{
 pub use torch::TorchError;
 pub use weights::{
     Activation, CheckpointError, ClipConfig, ClipWeights, ConfigError, Mismatch, PreferredFiles, TextConfig,
-    VisionConfig, WeightsError, WeightsForm, header_bytes, list_shards, parse_metadata, preferred_files, read_metadata,
-    weight_files, with_metadata,
+    VisionConfig, WeightsError, WeightsForm, header_bytes, is_torch, list_shards, parse_metadata, preferred_files,
+    read_metadata, with_metadata,
 };

@@ -28,6 +28,14 @@ pub enum CheckpointError {
         /// The system's error.
         source: io::Error,
     },
+    /// The file cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The library's error.
+        source: SafeTensorError,
+    },
     /// The file is truncated, or not a safetensors file.
     #[error("`{}` is truncated or not a safetensors file", path.display())]
     Format {
@@ -105,6 +113,18 @@ pub(crate) enum CheckpointFormat {
     Safetensors,
     /// A `torch.save` file or a TorchScript archive.
     Torch,
+}
+
+/// Returns whether a file is PyTorch's: a pickle, or an archive with one.
+///
+/// # Errors
+/// [`CheckpointError::Read`].
+pub fn is_torch(path: &Path) -> Result<bool, CheckpointError> {
+    match detect_kind(path) {
+        Ok(kind) => Ok(kind == CheckpointFormat::Torch),
+        Err(CheckpointError::Unknown { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Returns the kind of a file. A file of no kind that holds tensors is an error.

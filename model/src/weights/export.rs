@@ -1,11 +1,13 @@
 //! Writes a model as the files of a Hugging Face directory, which [`ClipWeights::open`] reads.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+use super::checkpoint::CheckpointError;
 use super::clip_config::ClipConfig;
 use super::clip_weights::ClipWeights;
 use crate::Arithmetic;
@@ -64,9 +66,21 @@ impl ClipWeights {
             let shape = self.shape(name).to_vec();
             (name.as_str(), TensorView::new(*dtype, shape, bytes).expect("a tensor has its shape"))
         });
-        // transformers does not read a file without this entry.
-        let facts = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize(views, Some(facts)).expect("tensors of distinct names")
+        safetensors::serialize(views, Some(facts())).expect("tensors of distinct names")
+    }
+
+    /// Writes the tensors as a `model.safetensors` in the types in which they are stored. Weights that are opened from it
+    /// with [`ClipConfig::to_json`] beside it have the same digest.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`].
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let views = self.tensors.iter().map(|(name, stored)| {
+            let view = TensorView::new(stored.dtype, stored.shape.clone(), stored.bytes());
+            (name.as_str(), view.expect("a tensor has its shape"))
+        });
+        safetensors::serialize_to_file(views, Some(facts()), path)
+            .map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
     }
 
     /// Returns the weights as they are read back from [`ClipWeights::to_bytes`].
@@ -83,6 +97,11 @@ impl ClipWeights {
         }
         rounded
     }
+}
+
+/// Returns the texts beside the tensors. transformers does not read a file without this entry.
+fn facts() -> HashMap<String, String> {
+    HashMap::from([("format".to_owned(), "pt".to_owned())])
 }
 
 #[cfg(test)]

@@ -17,15 +17,6 @@ use super::open_clip_config::{self as open_clip, DeriveError, OpenClipConfig};
 use super::source::{OpenedWeights, WeightsSource};
 use super::stored_tensor::TensorMap;
 
-/// Returns the files that opening `path`, a directory or a file, reads: the configuration first, if there is one. It
-/// opens them but does not read their values.
-///
-/// # Errors
-/// The same as [`ClipWeights::open`].
-pub fn weight_files(path: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    Ok(ClipWeights::open(path)?.files)
-}
-
 impl ClipWeights {
     /// Opens a directory or a file with a model in any of the forms of [`WeightsForm`], recognised by its content and
     /// not its name: Hugging Face's with `config.json`, OpenAI's archives, OpenCLIP's with `open_clip_config.json`. The

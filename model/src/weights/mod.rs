@@ -15,12 +15,11 @@ mod safetensors_metadata;
 mod source;
 pub(crate) mod stored_tensor;
 
-pub use checkpoint::CheckpointError;
+pub use checkpoint::{CheckpointError, is_torch};
 pub use clip_config::{Activation, ClipConfig, ConfigError, TextConfig, VisionConfig};
 pub use clip_weights::{ClipWeights, WeightsForm};
 pub use error::WeightsError;
 pub use file_names::{PreferredFiles, preferred_files};
-pub use loader::weight_files;
 pub use mismatch::Mismatch;
 pub use safetensors_metadata::{header_bytes, parse_metadata, read_metadata, with_metadata};
 pub use source::list_shards;

@@ -221,17 +221,6 @@ fn check_config(config: &Path) -> Result<(), ConfigError> {
     ClipConfig::read(config).map(drop)
 }
 
-/// Returns the files of a model's weights, the configuration first. A bundled model has none.
-///
-/// # Errors
-/// Fails as [`weights()`] does.
-pub fn files(model: &str, offline: bool) -> Result<Vec<PathBuf>, OpenError> {
-    match ModelOrigin::find(model, offline)?.path() {
-        None => Ok(Vec::new()),
-        Some(path) => Ok(dqa_model::weight_files(&path)?),
-    }
-}
-
 /// Opens prompts for a model of this configuration: those of a file, or those of `dqa:NAME`.
 ///
 /// # Errors

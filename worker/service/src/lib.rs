@@ -12,6 +12,7 @@ pub mod metric_args;
 pub mod model_args;
 #[cfg(feature = "network")]
 pub mod net;
+pub mod portable_model;
 pub mod program;
 pub mod telemetry;
 #[cfg(feature = "network")]

@@ -10,10 +10,11 @@ use dqa_engine::decode::Limits;
 use dqa_engine::inference::InferenceSettings;
 use dqa_engine::models::{self, OpenedModel, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
-use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
+use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::trained_on::TrainedOn;
 
+use crate::portable_model::{IdentifiedModel, PortableFiles};
 use crate::program::{note, with_hint, with_own_hint};
 
 /// Flags that choose the model.
@@ -110,26 +111,6 @@ pub struct LoadedModel {
     pub trained_on: TrainedOn,
 }
 
-/// A model's description and files, for a process on another machine that loads it.
-pub struct IdentifiedModel {
-    /// The model's description.
-    pub spec: ModelSpec,
-    /// The model's files and their paths on this machine.
-    pub files: Vec<(ModelFile, PathBuf)>,
-}
-
-/// Describes a model's file by its name, digest and size.
-fn describe_file(path: &Path) -> anyhow::Result<ModelFile> {
-    let cannot = || format!("cannot read {}", path.display());
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).with_context(cannot)?;
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let bytes = std::fs::metadata(path).with_context(cannot)?.len();
-    let file = ModelFile { name, digest: hasher.finalize().to_hex().to_string(), bytes };
-    file.check().with_context(|| format!("{} cannot be sent", path.display()))?;
-    Ok(file)
-}
-
 impl ModelArgs {
     /// Opens the device and loads the model, and describes it on standard error.
     ///
@@ -195,8 +176,8 @@ impl ModelArgs {
         trained_on
     }
 
-    /// Describes the model for a process that loads it on another machine. The files are read, but the model is not
-    /// built.
+    /// Describes the model for a process that loads it on another machine, with files that are safe to load there. The
+    /// files are read, but the model is not built.
     ///
     /// # Errors
     /// Fails if the model or the prompts cannot be read or do not fit.
@@ -204,11 +185,12 @@ impl ModelArgs {
         let (weights, prompts, options) = open(self, &Device::Cpu)?;
         let fingerprint =
             dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
-        let described = |path: PathBuf| Ok((describe_file(&path)?, path));
-        let is_bundled = |path: &PathBuf| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
-        let weights: Vec<_> =
-            models::files(&self.model, self.offline)?.into_iter().map(described).collect::<anyhow::Result<_>>()?;
-        let prompts = self.prompts.clone().filter(|path| !is_bundled(path)).map(described).transpose()?;
+        let is_bundled = |path: &&Path| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
+        let files = match (&prompts, self.prompts.as_deref().filter(|path| !is_bundled(path))) {
+            (PromptMode::Learned(prompts), Some(path)) => PortableFiles::of(&weights, Some((prompts, path)))?,
+            _ => PortableFiles::of(&weights, None)?,
+        };
+        let PortableFiles { weights, prompts, converted } = files;
         let spec = ModelSpec {
             name: self.model.clone(),
             prompts_name: self.prompts.as_ref().map(|path| path.display().to_string()),
@@ -218,7 +200,7 @@ impl ModelArgs {
             dtype: self.dtype.to_string(),
             fingerprint: fingerprint.to_string(),
         };
-        Ok(IdentifiedModel { spec, files: weights.into_iter().chain(prompts).collect() })
+        Ok(IdentifiedModel { spec, files: weights.into_iter().chain(prompts).collect(), _converted: converted })
     }
 
     /// Opens the device and loads the model for attention maps.
