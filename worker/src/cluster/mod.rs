@@ -7,13 +7,15 @@
 //!
 //! `node` runs shard tasks and keeps the state of the attempts; `session` reports it to the coordinator and receives
 //! requests to stop; `ballista_executor` fetches shard tasks and the tasks of queries through Ballista, and `job_files`
-//! deletes their old files; `model_executor` loads the runs' models. The coordinator decides which worker scores which shard.
+//! deletes their old files; `model_executor` runs the runs' models, whose files `model_files` keeps on the node. The
+//! coordinator decides which worker scores which shard.
 //! A part is written whole or not at all, and its content does not depend on its writer. So a worker may die, be given
 //! up too early or score a shard twice, and nothing is lost or wrong.
 
 mod ballista_executor;
 mod job_files;
 mod model_executor;
+mod model_files;
 mod node;
 mod session;
 mod worker_lifecycle;
