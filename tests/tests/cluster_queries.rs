@@ -172,6 +172,14 @@ fn invalid_queries_are_refused_with_a_hint() {
     refused(&by_cluster("SELECT nothing FROM scores"), "nothing", "hint: the tables are scores");
     refused(&by_cluster("EXPLAIN ANALYZE SELECT count(*) FROM scores"), "EXPLAIN ANALYZE by a cluster", "");
     refused(&by_cluster("SELECT 1 / (value - 5) AS x FROM generate_series(1, 9)"), "DivideByZero", "");
+    // Planning these would end the coordinator.
+    refused(
+        &by_cluster("SELECT repeat('a', 200000000000)"),
+        "the function `repeat` is not available",
+        "--engine local",
+    );
+    let deep = format!("SELECT {}windows FROM scores", "windows + ".repeat(900));
+    refused(&by_cluster(&deep), "more than 256 levels deep", "--engine local");
     refused(&["query", "SELECT 1", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");
     refused(&["report", "--engine", "cluster"], "there are no runs in", "hint: `dqa-coord submit` creates one");
     refused(&["report", "--engine", "cluster", "--run", "q"], "there is no run `q`", "");

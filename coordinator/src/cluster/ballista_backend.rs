@@ -19,6 +19,7 @@ use ballista_scheduler::cluster::BallistaCluster;
 use ballista_scheduler::config::{SchedulerConfig, TaskDistributionPolicy, WorkAvailableReason};
 use ballista_scheduler::scheduler_process::create_scheduler;
 use ballista_scheduler::scheduler_server::SchedulerServer;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
@@ -41,6 +42,9 @@ const JOBS_KEPT_SECONDS: u64 = 2;
 /// Ballista forgets a silent worker after this time. Our scheduler loses it sooner.
 const EXECUTORS_KEPT_SECONDS: u64 = 120;
 
+/// Memory of all queries together whose rows this process computes: those for names of tables and columns.
+const QUERY_MEMORY_BYTES: usize = 256 << 20;
+
 /// The job of a finished attempt ends with the next poll of its worker, normally within this time.
 const NEXT_POLL_MAX: Duration = Duration::from_secs(10);
 
@@ -51,6 +55,7 @@ pub(super) struct BallistaBackend {
     binder: Arc<TaskBinder>,
     workers: Arc<WorkerDirectory>,
     shuffle_client: ShuffleClient,
+    query_memory: Arc<dyn MemoryPool>,
 }
 
 impl BallistaBackend {
@@ -68,7 +73,8 @@ impl BallistaBackend {
         let cluster = BallistaCluster::new_from_config(&config).await?;
         let scheduler = create_scheduler(cluster, Arc::new(config)).await?;
         let session = Arc::new(SessionContext::new_with_config(session_config));
-        Ok(BallistaBackend { scheduler, session, binder, workers, shuffle_client })
+        let query_memory = Arc::new(GreedyMemoryPool::new(QUERY_MEMORY_BYTES));
+        Ok(BallistaBackend { scheduler, session, binder, workers, shuffle_client, query_memory })
     }
 
     /// Submits a shard's task for one worker.
@@ -184,6 +190,11 @@ impl BallistaBackend {
     pub(super) fn query_config(&self) -> SessionConfig {
         let is_tls = self.workers.capacities().iter().any(|(_, capacity)| capacity.serves_tls);
         session_config(&self.shuffle_client).with_ballista_use_tls(is_tls)
+    }
+
+    /// Returns the memory of queries whose rows this process computes.
+    pub(super) fn query_memory(&self) -> Arc<dyn MemoryPool> {
+        self.query_memory.clone()
     }
 
     /// Returns the client that reads query results from workers.

@@ -93,7 +93,7 @@ pub(super) async fn distributed_session(
     selection: &Selection,
 ) -> Result<SessionContext, SqlError> {
     let partitions = backend.query_capacity().clamp(1, PARTITIONS_MAX);
-    let runtime = sql::new_runtime().map_err(|error| SqlError::Query(error.into()))?;
+    let runtime = sql::new_runtime(backend.query_memory()).map_err(|error| SqlError::Query(error.into()))?;
     let state = SessionStateBuilder::new()
         .with_config(backend.query_config().with_target_partitions(partitions))
         .with_runtime_env(runtime)

@@ -30,6 +30,10 @@ use crate::scores_table::RUN_COLUMN;
 
 const FINGERPRINT: &str = "fingerprint";
 
+/// The longest value of a column that is followed through a plan. Steps such as `SELECT x || x AS x` could make a run's
+/// name arbitrarily long.
+const VALUE_BYTES_MAX: usize = 4096;
+
 /// Two origins whose rows an aggregate would combine. If they have one metric and one fingerprint, the runs share parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MixedRows {
@@ -152,7 +156,7 @@ impl SelectedRuns {
                 return Some(ScalarValue::Null);
             }
             match self.simplify_for_origin(source, origin, expr, schema) {
-                Expr::Literal(value, _) => Some(value),
+                Expr::Literal(value, _) if value.size() <= VALUE_BYTES_MAX => Some(value),
                 _ => None,
             }
         };

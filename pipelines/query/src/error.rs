@@ -8,6 +8,7 @@ use dqa_pipelines::store::StoreError;
 
 use crate::TABLES;
 use crate::aggregation_check::MixedRows;
+use crate::bounded_query::QueryBoundError;
 use crate::run_conflicts::RowOrigin;
 
 /// Why a store cannot be queried.
@@ -39,6 +40,15 @@ pub enum SqlError {
     /// The query is invalid or not read-only.
     #[error("the query cannot be run")]
     Query(#[source] DataFusionMessage),
+    /// The query is beyond what a process that others depend on plans.
+    #[error(transparent)]
+    Bound(#[from] QueryBoundError),
+    /// The thread that would plan a query does not start.
+    #[error("cannot start a thread that plans the query")]
+    PlanningThread(#[source] std::io::Error),
+    /// The thread that planned a query panicked.
+    #[error("the query's planning failed by a panic, which is a bug")]
+    PlanningPanic,
     /// An aggregate combines rows of conflicting runs.
     #[error("`{expression}` combines rows of the runs `{first}` and `{second}`, {why}")]
     MixedRuns {
@@ -106,7 +116,10 @@ impl Hint for SqlError {
             SqlError::MissingPart { .. } => {
                 Some("submit the run again: only missing parts are scored again".to_owned())
             }
-            SqlError::Store(_) | SqlError::Table { .. } => None,
+            SqlError::Bound(_) => {
+                Some("ask less at once, or query the store on this machine with --engine local".to_owned())
+            }
+            SqlError::Store(_) | SqlError::Table { .. } | SqlError::PlanningThread(_) | SqlError::PlanningPanic => None,
         }
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod aggregates;
 mod aggregation_check;
+mod bounded_query;
 pub mod distributed;
 mod error;
 pub mod output;
@@ -32,6 +33,7 @@ use dqa_pipelines::tables::scores::SCORES;
 use dqa_pipelines::tables::studies::STUDIES;
 use dqa_pipelines::tables::study_splits::STUDY_SPLITS;
 
+pub use bounded_query::{QueryBoundError, plan_bounded};
 pub use error::{DataFusionMessage, MetricOfRun, SqlError};
 pub use session::{Selection, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};
 

@@ -19,6 +19,7 @@ use ballista_core::serde::{BallistaCodec, BallistaLogicalExtensionCodec};
 use ballista_executor::execution_loop;
 use ballista_executor::executor::Executor;
 use ballista_executor::metrics::ExecutorMetricsCollector;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use dqa_engine::shard::operator::RowScorerExtension;
@@ -84,7 +85,7 @@ impl BallistaExecutor {
         let executor = Arc::new(Executor::with_default_execution_engine(
             registration,
             &self.work_dir,
-            Arc::new(|_| sql::new_runtime()),
+            Arc::new(|_| sql::new_runtime(Arc::new(UnboundedMemoryPool::default()))),
             Arc::new(config),
             Arc::new(functions),
             Arc::new(TaskEndNotifier { poll: wake.clone(), runtime: Handle::current() }),

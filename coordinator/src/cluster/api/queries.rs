@@ -2,6 +2,7 @@
 
 use datafusion::arrow::ipc::writer::StreamWriter;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::execute_stream;
 use dqa_pipelines::names::{MetricName, RunName};
 use dqa_pipelines::report;
 use dqa_pipelines::run::RunRecord;
@@ -38,12 +39,8 @@ pub(super) async fn query(
 ) -> Result<mpsc::Receiver<Result<QueryResponse, Status>>, Status> {
     let selection = select_runs(plane, &request).await?;
     let session = distributed_session(&plane.backend, &plane.store, &selection).await.map_err(from_sql_error)?;
-    let planned = if request.mix_runs {
-        sql::query_mixing(&session, &request.sql).await
-    } else {
-        sql::query(&session, &request.sql).await
-    };
-    let rows = planned.map_err(from_sql_error)?.execute_stream().await.map_err(from_query_error)?;
+    let plan = sql::plan_bounded(&session, &request.sql, request.mix_runs).await.map_err(from_sql_error)?;
+    let rows = execute_stream(plan, session.task_ctx()).map_err(from_query_error)?;
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     tokio::spawn(send_rows(rows, sender));
     Ok(pieces)

@@ -328,3 +328,17 @@ async fn a_refusal_says_what_differs_and_how_to_ask() {
     let runs = vec![of_run("n", "niqe", "cc33", "p2"), of_run("p", "piqe", "cc33", "p3")];
     assert!(refusal(runs, "SELECT avg(score) FROM scores").await.contains("`niqe` (run `n`) and `piqe` (run `p`)"));
 }
+
+/// The value of the last step for a run has 2^60 letters.
+#[tokio::test]
+async fn values_that_grow_are_not_followed() {
+    let doubling = |steps: usize| {
+        let step = |step: usize| format!(", t{step} AS (SELECT x || x AS x, score FROM t{})", step - 1);
+        let subqueries: String = (1..=steps).map(step).collect();
+        format!(
+            "WITH t0 AS (SELECT run AS x, score FROM scores){subqueries} SELECT x, avg(score) FROM t{steps} GROUP BY x"
+        )
+    };
+    assert_eq!(check(&two_models(), &doubling(6)).await, Ok(()));
+    assert!(check(&two_models(), &doubling(60)).await.is_err());
+}
