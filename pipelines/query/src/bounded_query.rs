@@ -3,6 +3,7 @@
 //! memory or its stack. The text, what it names (`statement_check.rs`) and its plan (`plan_size.rs`) are therefore
 //! bounded, and a query is planned on a thread of its own, whose stack is large enough for what the bounds permit.
 
+mod bound_error;
 mod plan_size;
 mod statement_check;
 
@@ -17,6 +18,8 @@ use datafusion::prelude::SessionContext;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
+pub use bound_error::QueryBoundError;
+
 use crate::error::SqlError;
 use crate::session::{check_runs, only_reads};
 
@@ -25,11 +28,12 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 /// The most words and signs of a query. They bound the depth of the parsed text, which the parser itself bounds only in
 /// part: each operator of `1 + 1 + ...` is one level.
 const TOKENS_MAX: usize = 2000;
-/// The most tables that a query names. The columns of all of them are repeated in each join.
-const TABLES_MAX: usize = 64;
+/// The most tables that a query reads, where those of a subquery of WITH count each time that it is named. Each join has the
+/// columns of all tables below it.
+const TABLES_MAX: usize = 256;
 /// The greatest depth of a plan that leaves the planning thread: other threads have stacks of 2 MiB.
 const DEPTH_MAX: usize = 256;
-/// The most steps and expressions of a plan. One that names a subquery twice has all of its steps twice.
+/// The most steps and expressions of a plan.
 const PLAN_SIZE_MAX: usize = 50_000;
 
 /// The stack of a thread that plans a query: 32 KiB for each level of the deepest text.
@@ -37,32 +41,6 @@ const STACK_BYTES: usize = 64 << 20;
 /// Queries that are planned at once. Each may take a core, and memory for a plan of `PLAN_SIZE_MAX`.
 const PLANNING_MAX: usize = 4;
 static PLANNING: Semaphore = Semaphore::const_new(PLANNING_MAX);
-
-/// Why a query of a user is not planned in a process that others depend on.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum QueryBoundError {
-    /// The text is too long.
-    #[error("the query has {0} bytes, and at most {TEXT_BYTES_MAX} are allowed")]
-    TextBytes(usize),
-    /// The text has too many words and signs.
-    #[error("the query has {0} words and signs, and at most {TOKENS_MAX} are allowed")]
-    Tokens(usize),
-    /// The text names too many tables.
-    #[error("the query names tables more than {TABLES_MAX} times, which is the limit")]
-    Tables,
-    /// The function's result can be much longer than its arguments.
-    #[error("the function `{0}` is not available for queries by a cluster")]
-    Function(String),
-    /// A value of the type can be much longer than the text that it is made from.
-    #[error("the type `{0}` is not available for queries by a cluster")]
-    Type(String),
-    /// The plan is too deep.
-    #[error("the query's expressions or subqueries are nested more than {DEPTH_MAX} levels deep, which is the limit")]
-    Depth,
-    /// The plan is too large.
-    #[error("the query's plan has more than {PLAN_SIZE_MAX} steps and expressions, which is the limit")]
-    PlanSize,
-}
 
 /// Plans a query as [`query`](crate::query) does, or with `mixes_runs` as [`query_mixing`](crate::query_mixing) does, if
 /// it is within bounds that keep this process from harm.
@@ -96,7 +74,6 @@ async fn plan(context: &SessionContext, sql: &str, mixes_runs: bool) -> Result<A
     let failed = |error: DataFusionError| SqlError::Query(error.into());
     let state = context.state();
     let plan = logical_plan(&state, sql).await?;
-    plan_size::check(&plan)?;
     if !mixes_runs {
         check_runs(context, &plan)?;
     }
@@ -112,6 +89,7 @@ async fn logical_plan(state: &SessionState, sql: &str) -> Result<LogicalPlan, Sq
     let statement = state.sql_to_statement(sql, &dialect).map_err(failed)?;
     statement_check::check_statement(&statement, state)?;
     let plan = state.statement_to_plan(statement).await.map_err(failed)?;
+    plan_size::check(&plan)?;
     only_reads().verify_plan(&plan).map_err(failed)?;
     Ok(plan)
 }

@@ -1,10 +1,11 @@
 //! Bounds what a query's text names, before any of it is evaluated: its length, tables, functions and types.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::execution::SessionState;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{DataType, Expr, ObjectName, ObjectNamePart, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, ObjectName, ObjectNamePart, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
@@ -52,26 +53,58 @@ pub(super) fn check_text(sql: &str) -> Result<(), QueryBoundError> {
 pub(super) fn check_statement(statement: &Statement, state: &SessionState) -> Result<(), QueryBoundError> {
     match statement {
         Statement::Explain(explain) => check_statement(&explain.statement, state),
-        Statement::Statement(statement) => match statement.visit(&mut NameCheck { state, tables: 0 }) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        },
+        Statement::Statement(statement) => {
+            match statement.visit(&mut NameCheck { state, queries: Vec::new(), subqueries: HashMap::new() }) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(error) => Err(error),
+            }
+        }
         // These are not queries, and are refused as such.
         Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => Ok(()),
     }
 }
 
+/// Visits everything that a statement names.
 struct NameCheck<'a> {
     state: &'a SessionState,
+    /// The queries that are being visited, the innermost last.
+    queries: Vec<QueryTables>,
+    /// The tables of each subquery of WITH. A plan has its steps wherever it is named, so that a chain of subqueries, each of
+    /// which names the one before it twice, doubles the plan at each link.
+    subqueries: HashMap<String, usize>,
+}
+
+struct QueryTables {
+    /// The names of its subqueries of WITH that are not visited yet, the last first. They are visited before its body.
+    unvisited: Vec<String>,
     tables: usize,
 }
 
 impl Visitor for NameCheck<'_> {
     type Break = QueryBoundError;
 
-    fn pre_visit_relation(&mut self, _: &ObjectName) -> ControlFlow<QueryBoundError> {
-        self.tables += 1;
-        if self.tables > TABLES_MAX { ControlFlow::Break(QueryBoundError::Tables) } else { ControlFlow::Continue(()) }
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryBoundError> {
+        let subqueries = query.with.iter().flat_map(|with| with.cte_tables.iter().rev());
+        let unvisited = subqueries.map(|subquery| subquery.alias.name.value.to_lowercase()).collect();
+        self.queries.push(QueryTables { unvisited, tables: 0 });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<QueryBoundError> {
+        let query = self.queries.pop().expect("its visit began");
+        match self.queries.last_mut().map(|outer| outer.unvisited.pop()) {
+            Some(Some(name)) => {
+                self.subqueries.insert(name, query.tables.max(1));
+                ControlFlow::Continue(())
+            }
+            Some(None) => self.add_tables(query.tables),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryBoundError> {
+        let name = last_part(relation);
+        self.add_tables(self.subqueries.get(&name).copied().unwrap_or(1))
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<QueryBoundError> {
@@ -85,9 +118,14 @@ impl Visitor for NameCheck<'_> {
 }
 
 impl NameCheck<'_> {
+    fn add_tables(&mut self, tables: usize) -> ControlFlow<QueryBoundError> {
+        let Some(query) = self.queries.last_mut() else { return ControlFlow::Continue(()) };
+        query.tables = query.tables.saturating_add(tables);
+        if query.tables > TABLES_MAX { ControlFlow::Break(QueryBoundError::Tables) } else { ControlFlow::Continue(()) }
+    }
+
     fn check_function(&self, name: &ObjectName) -> ControlFlow<QueryBoundError> {
-        let last = name.0.last().and_then(ObjectNamePart::as_ident).map(|ident| ident.value.to_lowercase());
-        let name = last.unwrap_or_default();
+        let name = last_part(name);
         let is_of_rows =
             self.state.aggregate_functions().contains_key(&name) || self.state.window_functions().contains_key(&name);
         if is_of_rows || FUNCTIONS.iter().any(|names| names.split(' ').any(|allowed| allowed == name)) {
@@ -96,6 +134,12 @@ impl NameCheck<'_> {
             ControlFlow::Break(QueryBoundError::Function(name))
         }
     }
+}
+
+/// Returns the last part of a name in lower case, without quotation marks.
+fn last_part(name: &ObjectName) -> String {
+    let last = name.0.last().and_then(ObjectNamePart::as_ident);
+    last.map(|ident| ident.value.to_lowercase()).unwrap_or_default()
 }
 
 /// Refuses arrays with a fixed number of elements, such as `INT[1000000]`: NULL of that type takes the space of all
