@@ -19,8 +19,9 @@ use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
 
 /// The version of the decoders. Raise it whenever they read or refuse other files than before. Version 2 added GIF and PNM, and
-/// TIFF with JPEG, Zstandard, planes in tiles, and tiles in the tags of strips.
-pub const DECODER_VERSION: u32 = 2;
+/// TIFF with JPEG, Zstandard, planes in tiles, and tiles in the tags of strips. Version 3 refuses headers that are all over a long
+/// file.
+pub const DECODER_VERSION: u32 = 3;
 
 /// The key in the index's Parquet footer of the decoder version that wrote it.
 const DECODER_VERSION_KEY: &str = "dqa.decoders";

@@ -31,6 +31,12 @@ impl ByteRange {
         ByteRange { bytes: self.bytes.min(bytes), ..self }
     }
 
+    /// Returns the range of a part of this range, or None if it is not within.
+    pub(super) fn part(self, part: ByteRange) -> Option<ByteRange> {
+        part.offset.checked_add(part.bytes).filter(|end| *end <= self.bytes)?;
+        Some(ByteRange { offset: self.offset.checked_add(part.offset)?, bytes: part.bytes })
+    }
+
     /// Returns the text after the `#`. The member's name is for people, and for [`member_path`].
     pub(super) fn fragment(self, member: &str) -> String {
         format!("offset={}&bytes={}&member={}", self.offset, self.bytes, utf8_percent_encode(member, ESCAPED))
@@ -89,6 +95,9 @@ mod tests {
         }
         assert_eq!(ByteRange::parse("offset=18446744073709551615&bytes=1"), None);
         assert_eq!(ByteRange::parse("bytes=2&offset=1"), Some(ByteRange { offset: 1, bytes: 2 }));
+        let range = ByteRange { offset: 512, bytes: 100 };
+        assert_eq!(range.part(ByteRange { offset: 90, bytes: 10 }), Some(ByteRange { offset: 602, bytes: 10 }));
+        assert_eq!(range.part(ByteRange { offset: 91, bytes: 10 }), None);
         assert_eq!(member_path("/a/b#1.png"), "/a/b#1.png");
     }
 }

@@ -50,6 +50,19 @@ impl StoreResolver {
         }
     }
 
+    /// Reads a part of the object or range at an address.
+    ///
+    /// # Errors
+    /// The same as [`StoreResolver::read`], and if the object or range ends before the part does.
+    pub async fn read_part(&self, address: &str, part: ByteRange) -> Result<Bytes, StoreError> {
+        let Location { store, key, range } = self.resolve(address)?;
+        let part = match range {
+            None => part,
+            Some(range) => range.part(part).ok_or_else(|| StoreError::Range { address: address.to_owned() })?,
+        };
+        store.get_range(&key, part).await
+    }
+
     /// Returns what a listing would show of the object or range at an address.
     ///
     /// # Errors

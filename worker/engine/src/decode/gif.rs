@@ -1,18 +1,18 @@
 //! GIF, through the `gif` crate: the first frame on its canvas, as Pillow's `convert("RGB")` shows it.
 
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::num::NonZeroU64;
 
 use ::gif::{DecodeOptions, Decoder, DecodingError, Frame, MemoryLimit};
 
-use super::{Format, Header, Limits, PictureError, pixel_count};
+use super::{FileParts, Format, Header, Limits, PictureError, pixel_count};
 
 const FORMAT: Format = Format::Gif;
 /// Memory for texts and colour profiles between the frames, in bytes.
 const METADATA_BYTES_MAX: u64 = 16 << 20;
 
-pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    let mut decoder = open(bytes)?;
+pub(super) fn probe(file: &FileParts<'_>, limits: &Limits) -> Result<Header, PictureError> {
+    let mut decoder = open(file.reader(), file.bytes())?;
     let frame = first_frame(&mut decoder)?;
     let frame = (frame.left, frame.top, frame.width, frame.height);
     let (width, height) = canvas(&decoder, frame);
@@ -25,7 +25,7 @@ pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureErro
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
-    let mut decoder = open(bytes)?;
+    let mut decoder = open(Cursor::new(bytes), bytes.len() as u64)?;
     let frame = first_frame(&mut decoder)?;
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let (columns, rows) = (usize::from(frame.width), usize::from(frame.height));
@@ -47,14 +47,14 @@ pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureEr
     Ok(canvas.into_iter().flat_map(color).collect())
 }
 
-fn open(bytes: &[u8]) -> Result<Decoder<Cursor<&[u8]>>, PictureError> {
+fn open<R: Read>(reader: R, bytes: u64) -> Result<Decoder<R>, PictureError> {
     let mut options = DecodeOptions::new();
-    let memory_max = METADATA_BYTES_MAX + bytes.len() as u64;
+    let memory_max = METADATA_BYTES_MAX.saturating_add(bytes);
     options.set_memory_limit(NonZeroU64::new(memory_max).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
-    options.read_info(Cursor::new(bytes)).map_err(gif_error)
+    options.read_info(reader).map_err(gif_error)
 }
 
-fn first_frame(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Frame<'static>, PictureError> {
+fn first_frame<R: Read>(decoder: &mut Decoder<R>) -> Result<Frame<'static>, PictureError> {
     decoder
         .next_frame_info()
         .map_err(gif_error)?
@@ -63,7 +63,7 @@ fn first_frame(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Frame<'static>, P
 }
 
 /// Returns the size of the screen, enlarged if the first frame reaches beyond it.
-fn canvas(decoder: &Decoder<Cursor<&[u8]>>, (left, top, width, height): (u16, u16, u16, u16)) -> (u64, u64) {
+fn canvas<R: Read>(decoder: &Decoder<R>, (left, top, width, height): (u16, u16, u16, u16)) -> (u64, u64) {
     let side = |screen: u16, start: u16, length: u16| u64::from(screen).max(u64::from(start) + u64::from(length));
     (side(decoder.width(), left, width), side(decoder.height(), top, height))
 }

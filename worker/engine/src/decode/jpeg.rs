@@ -14,7 +14,7 @@ use mozjpeg::{ColorSpace, Decompress};
 use mozjpeg_sys::{self as ffi, jpeg_common_struct, jpeg_error_mgr};
 
 use super::convert::from_cmyk;
-use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
+use super::{FileParts, Format, Header, Limits, PictureError, bytes_at, pixel_count};
 
 const FORMAT: Format = Format::Jpeg;
 /// Maximum number of scans in a file. Encoders write about ten, and each takes a pass over all pixels, so that a small
@@ -30,13 +30,13 @@ struct Frame {
     components: u8,
 }
 
-pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    let frame = frame(bytes, FORMAT)?;
+pub(super) fn probe(file: &FileParts<'_>, limits: &Limits) -> Result<Header, PictureError> {
+    let frame = frame(file, FORMAT)?;
     let (width, height) = limits.check_size(frame.width.into(), frame.height.into())?;
     if width == 0 || height == 0 {
         return Err(PictureError::unsupported("JPEG whose height is not in its header"));
     }
-    check_scans(bytes, frame, FORMAT)?;
+    check_scans(file.first(), frame, FORMAT)?;
     // libjpeg holds a progressive file as 16-bit coefficients, padded to whole blocks of at most 32 pixels.
     let components = u64::from(frame.components);
     let padded = pixel_count(width + 31, height + 31);
@@ -53,34 +53,33 @@ fn check_scans(bytes: &[u8], frame: Frame, format: Format) -> Result<(), Picture
 }
 
 /// Reads the markers up to the frame header.
-fn frame(bytes: &[u8], format: Format) -> Result<Frame, PictureError> {
+fn frame(file: &FileParts<'_>, format: Format) -> Result<Frame, PictureError> {
     let short = || PictureError::truncated(format, "it ends before the JPEG frame header");
     let mut offset = 2;
-    loop {
+    let is_progressive = loop {
         // Like libjpeg, skip bytes that are not markers, and fill bytes.
-        while bytes_at::<1>(bytes, offset).ok_or_else(short)? != [0xff] {
+        while file.array(offset).ok_or_else(short)? != [0xff] {
             offset += 1;
         }
-        while bytes_at::<1>(bytes, offset).ok_or_else(short)? == [0xff] {
+        while file.array(offset).ok_or_else(short)? == [0xff] {
             offset += 1;
         }
-        let [marker] = bytes_at(bytes, offset).ok_or_else(short)?;
+        let [marker] = file.array(offset).ok_or_else(short)?;
         offset += 1;
         match marker {
             // Stuffing, TEM, restart and SOI markers have no length.
             0x00 | 0x01 | 0xd0..=0xd8 => continue,
             0xd9 | 0xda => return Err(PictureError::corrupt(format, "it has no JPEG frame header")),
-            0xc0..=0xc2 => break,
+            0xc0..=0xc2 => break marker == 0xc2,
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
                 return Err(PictureError::unsupported("lossless, hierarchical or arithmetic-coded JPEG"));
             }
             0xf7 => return Err(PictureError::unsupported("JPEG-LS")),
             _ => {}
         }
-        offset += usize::from(u16::from_be_bytes(bytes_at(bytes, offset).ok_or_else(short)?));
-    }
-    let is_progressive = bytes[offset - 1] == 0xc2;
-    let [precision, h1, h0, w1, w0, components] = bytes_at(bytes, offset + 2).ok_or_else(short)?;
+        offset += u64::from(u16::from_be_bytes(file.array(offset).ok_or_else(short)?));
+    };
+    let [precision, h1, h0, w1, w0, components] = file.array(offset + 2).ok_or_else(short)?;
     if precision != 8 {
         return Err(PictureError::unsupported(format!("JPEG of {precision} bits")));
     }
@@ -144,7 +143,7 @@ impl TiffStream<'_> {
     pub(super) fn decode(&self) -> Result<(usize, Vec<u8>), PictureError> {
         const FORMAT: Format = Format::Tiff;
         let file = self.to_file()?;
-        let frame = frame(&file, FORMAT)?;
+        let frame = frame(&FileParts::whole(&file), FORMAT)?;
         check_scans(&file, frame, FORMAT)?;
         if usize::from(frame.components) != self.components {
             let (found, expected) = (frame.components, self.components);

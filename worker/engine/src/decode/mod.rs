@@ -11,6 +11,7 @@ mod bmp;
 mod catch_panic;
 mod convert;
 mod error;
+mod file_parts;
 mod format;
 mod format_detection;
 mod gif;
@@ -25,6 +26,7 @@ mod webp;
 use catch_panic::catch_panic;
 use dqa_model::Rgb8;
 pub use error::{ErrorCode, PictureError};
+pub use file_parts::FileParts;
 pub use format::Format;
 pub use limits::Limits;
 
@@ -46,16 +48,25 @@ pub struct Header {
 /// # Errors
 /// Fails as [`decode`] does, as far as the header shows it.
 pub fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    limits.check_bytes(bytes.len() as u64)?;
-    let format = Format::detect(bytes)?;
+    probe_parts(&FileParts::whole(bytes), limits)
+}
+
+/// Reads a file's header as [`probe`] does, from the parts of the file that are known.
+///
+/// # Errors
+/// Fails as [`probe`] does; and if bytes are needed that are not known ([`FileParts::take_missing`]).
+pub fn probe_parts(file: &FileParts<'_>, limits: &Limits) -> Result<Header, PictureError> {
+    limits.check_bytes(file.bytes())?;
+    let first = file.first();
+    let format = Format::detect(first)?;
     catch_panic(format, || match format {
-        Format::Png => png::probe(bytes, limits),
-        Format::Jpeg => jpeg::probe(bytes, limits),
-        Format::Bmp => bmp::probe(bytes, limits),
-        Format::Tiff => tiff::probe(bytes, limits),
-        Format::WebP => webp::probe(bytes, limits),
-        Format::Gif => gif::probe(bytes, limits),
-        Format::Pnm => pnm::probe(bytes, limits),
+        Format::Png => png::probe(first, limits),
+        Format::Jpeg => jpeg::probe(file, limits),
+        Format::Bmp => bmp::probe(first, limits),
+        Format::Tiff => tiff::probe(file, limits),
+        Format::WebP => webp::probe(file, limits),
+        Format::Gif => gif::probe(file, limits),
+        Format::Pnm => pnm::probe(first, limits),
     })
 }
 

@@ -9,15 +9,15 @@ mod page_layout;
 mod samples;
 mod unpack;
 
-use super::{Format, Header, Limits, PictureError, pixel_count};
+use super::{FileParts, Format, Header, Limits, PictureError, pixel_count};
 use directory::Directory;
 use page_layout::{Compression, Page};
 use unpack::{Extent, JPEG_ROWS};
 
 const FORMAT: Format = Format::Tiff;
 
-pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    let directory = Directory::read(bytes)?;
+pub(super) fn probe(file: &FileParts<'_>, limits: &Limits) -> Result<Header, PictureError> {
+    let directory = Directory::read(file)?;
     let page = Page::read(&directory, limits)?;
     let (width, height) = if page.orientation >= 5 { (page.height, page.width) } else { (page.width, page.height) };
     Ok(Header { format: FORMAT, width, height, decode_bytes: decode_bytes(&page) })
@@ -41,7 +41,8 @@ fn decode_bytes(page: &Page<'_>) -> u64 {
 }
 
 pub(super) fn decode(bytes: &[u8], header: &Header) -> Result<Vec<u8>, PictureError> {
-    let directory = Directory::read(bytes)?;
+    let file = FileParts::whole(bytes);
+    let directory = Directory::read(&file)?;
     // The limits were checked when the header was read.
     let limits = Limits { side_min: 0, side_max: u32::MAX, pixels_max: u64::MAX, bytes_max: u64::MAX };
     let page = Page::read(&directory, &limits)?;

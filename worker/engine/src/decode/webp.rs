@@ -1,21 +1,21 @@
 //! WebP, through the `image` crate: the first frame.
 
 use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{BufReader, Cursor};
 
 use image::codecs::webp::WebPDecoder;
 use image::{ColorType, ImageDecoder};
 
 use super::convert::{first_three, image_error};
-use super::{Format, Header, Limits, PictureError, bytes_at, pixel_count};
+use super::{FileParts, Format, Header, Limits, PictureError, bytes_at, pixel_count};
 
 const FORMAT: Format = Format::WebP;
 /// Bit in the flags of an animation's frame.
 const DO_NOT_BLEND: u8 = 0b10;
 
-pub(super) fn probe(bytes: &[u8], limits: &Limits) -> Result<Header, PictureError> {
-    check_complete(bytes)?;
-    let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(|error| image_error(FORMAT, error))?;
+pub(super) fn probe(file: &FileParts<'_>, limits: &Limits) -> Result<Header, PictureError> {
+    check_complete(file)?;
+    let decoder = WebPDecoder::new(BufReader::new(file.reader())).map_err(|error| image_error(FORMAT, error))?;
     let (width, height) = decoder.dimensions();
     let (width, height) = limits.check_size(width.into(), height.into())?;
     // The canvas and a frame as RGBA, and the result as RGB.
@@ -58,10 +58,10 @@ fn without_blending(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Checks the length that the container states: the decoder would notice a truncation only where it happens to read.
-fn check_complete(bytes: &[u8]) -> Result<(), PictureError> {
-    let stated = bytes_at(bytes, 4).map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(length)) + 8);
-    if stated > bytes.len() as u64 {
-        let cause = format!("it should have {stated} bytes and has {}", bytes.len());
+fn check_complete(file: &FileParts<'_>) -> Result<(), PictureError> {
+    let stated = bytes_at(file.first(), 4).map_or(u64::MAX, |length| u64::from(u32::from_le_bytes(length)) + 8);
+    if stated > file.bytes() {
+        let cause = format!("it should have {stated} bytes and has {}", file.bytes());
         return Err(PictureError::truncated(FORMAT, cause));
     }
     Ok(())

@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{FORMAT, PictureError};
+use super::{FORMAT, FileParts, PictureError};
 
 /// The tags of one page.
 pub(super) struct Directory<'a> {
-    bytes: &'a [u8],
+    file: &'a FileParts<'a>,
     order: ByteOrder,
     entries: BTreeMap<u16, Entry>,
 }
@@ -74,13 +74,10 @@ impl ByteOrder {
 
 impl<'a> Directory<'a> {
     /// Reads the first directory of a classic TIFF or a BigTIFF.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Directory<'a>, PictureError> {
-        let order = if bytes.starts_with(b"II") { ByteOrder::Little } else { ByteOrder::Big };
+    pub(super) fn read(file: &'a FileParts<'a>) -> Result<Directory<'a>, PictureError> {
+        let order = if file.first().starts_with(b"II") { ByteOrder::Little } else { ByteOrder::Big };
         let short = || PictureError::truncated(FORMAT, "it ends within its directory");
-        let number = |offset: u64, size: usize| {
-            let start = usize::try_from(offset).ok()?;
-            bytes.get(start..start.checked_add(size)?).map(|found| order.number(found))
-        };
+        let number = |offset: u64, size: u64| file.get(offset, size).map(|found| order.number(found));
         let two = |offset| number(offset, 2).ok_or_else(short);
         let four = |offset| number(offset, 4).ok_or_else(short);
         let eight = |offset| number(offset, 8).ok_or_else(short);
@@ -111,7 +108,7 @@ impl<'a> Directory<'a> {
         if entries.is_empty() {
             return Err(PictureError::corrupt(FORMAT, format!("its directory at byte {start} is empty")));
         }
-        Ok(Directory { bytes, order, entries })
+        Ok(Directory { file, order, entries })
     }
 
     pub(super) fn order(&self) -> ByteOrder {
@@ -127,11 +124,14 @@ impl<'a> Directory<'a> {
         self.entries.get(&tag).map_or(0, |entry| entry.count)
     }
 
-    /// Returns the bytes of a tag's values.
-    pub(super) fn raw(&self, tag: u16) -> Result<Option<&'a [u8]>, PictureError> {
+    /// Returns the bytes of a tag's values, which are at most `bytes_max`.
+    pub(super) fn raw(&self, tag: u16, bytes_max: u64) -> Result<Option<&'a [u8]>, PictureError> {
         let Some(entry) = self.entries.get(&tag) else {
             return Ok(None);
         };
+        if entry.count.saturating_mul(entry.kind.size() as u64) > bytes_max {
+            return Err(PictureError::corrupt(FORMAT, format!("its tag {tag} has more than {bytes_max} bytes")));
+        }
         self.values(tag, entry, entry.count).map(Some)
     }
 
@@ -153,11 +153,7 @@ impl<'a> Directory<'a> {
     }
 
     fn values(&self, tag: u16, entry: &Entry, count: u64) -> Result<&'a [u8], PictureError> {
-        let values = || {
-            let start = usize::try_from(entry.offset).ok()?;
-            let length = usize::try_from(count).ok()?.checked_mul(entry.kind.size())?;
-            self.bytes.get(start..start.checked_add(length)?)
-        };
-        values().ok_or_else(|| PictureError::truncated(FORMAT, format!("it ends before the values of its tag {tag}")))
+        let values = count.checked_mul(entry.kind.size() as u64).and_then(|bytes| self.file.get(entry.offset, bytes));
+        values.ok_or_else(|| PictureError::truncated(FORMAT, format!("it ends before the values of its tag {tag}")))
     }
 }

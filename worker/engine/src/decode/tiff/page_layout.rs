@@ -169,7 +169,7 @@ fn compression<'a>(directory: &Directory<'a>) -> Result<Compression<'a>, Picture
         32_773 => return Ok(Compression::PackBits),
         50_000 => return Ok(Compression::Zstd),
         7 => {
-            let tables = directory.raw(tag::JPEG_TABLES)?.unwrap_or_default();
+            let tables = directory.raw(tag::JPEG_TABLES, JPEG_TABLES_BYTES_MAX)?.unwrap_or_default();
             return Ok(Compression::Jpeg { tables, is_ycbcr: directory.number(tag::PHOTOMETRIC)? == Some(6) });
         }
         2..=4 => "CCITT fax",
@@ -310,6 +310,9 @@ fn unsupported_layout(
 /// Maximum number of strips or tiles of a plane, since their offsets are held in memory. 100 million pixels in tiles of
 /// 16x16 have 390,625.
 const CHUNKS_MAX: u64 = 1 << 20;
+
+/// Maximum length of the tables that a page's JPEG streams share, in bytes: far more than all that JPEG can have.
+const JPEG_TABLES_BYTES_MAX: u64 = 64 << 10;
 
 /// Maximum number of samples of a pixel.
 const SAMPLES_MAX: usize = 6;
