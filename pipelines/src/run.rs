@@ -132,6 +132,13 @@ pub struct RunRequest {
     pub replicates: u32,
     /// The seed of the reports' bootstrap.
     pub seed: u32,
+    /// Attempts at planning since the last plan. A coordinator that ends while it plans leaves its attempt here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub planning_attempts: u32,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The fewest bootstrap draws that have an interval.

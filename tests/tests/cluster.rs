@@ -372,6 +372,29 @@ fn a_manifest_cannot_name_files_outside_the_roots() {
 }
 
 #[test]
+fn a_run_that_ends_its_coordinator_again_and_again_fails() {
+    let mut cluster = Cluster::local(PROGRAMS);
+    cluster.dir.haze(&["dcp"]);
+    cluster.start_coordinator();
+    cluster.wait_for_workers(0);
+    cluster.run(&cluster.submit("haze.toml", &["--name", "r", "--detach"])).exits_with(0);
+    cluster.wait_for_run("r", is("running"));
+    cluster.kill_coordinator();
+    // As three coordinators leave it that have ended while they planned.
+    let path = cluster.dir.path("store/runs/r/run.json");
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!(record["request"].get("planning_attempts"), None, "there is a plan: {record}");
+    record["state"] = "planning".into();
+    record["request"]["planning_attempts"] = 3.into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    cluster.start_coordinator();
+    let failed = cluster.wait_for_run("r", is("failed"));
+    assert!(failed["failure"].as_str().unwrap().contains("planning was begun 3 times"), "{failed}");
+    cluster.run(&["resume", "r"]).exits_with(0);
+    cluster.wait_for_run("r", is("running"));
+}
+
+#[test]
 fn concurrent_commands_leave_one_run() {
     let mut cluster = Cluster::local(PROGRAMS);
     cluster.dir.haze(&["dcp", "aod", "mscnn"]);

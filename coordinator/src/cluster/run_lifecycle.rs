@@ -13,7 +13,7 @@ use dqa_pipelines::metric::MetricSelection;
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
-use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunState};
+use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunRequest, RunState};
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::{Hint, causes};
 use dqa_proto::v1::DeviceClass;
@@ -33,6 +33,9 @@ use crate::run::{self, PlanObserver, PlanRequest, Roots, RunPlan};
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
 const PLANS_MAX: u32 = 3;
 
+/// Attempts at planning, each of which a coordinator ended with, before the run fails.
+const PLANNING_ATTEMPTS_MAX: u32 = 3;
+
 /// What to do about a request that cannot be planned, if its error says no more.
 const REJECTED_HINT: &str = "nothing is kept of the run: correct the request, and submit it again";
 
@@ -40,6 +43,18 @@ const REJECTED_HINT: &str = "nothing is kept of the run: correct the request, an
 enum Interruption {
     Cancelled,
     Failed(anyhow::Error),
+}
+
+/// The coordinator has ended in each attempt at planning a run.
+#[derive(Debug, thiserror::Error)]
+#[error("planning was begun {PLANNING_ATTEMPTS_MAX} times, and the coordinator ended each time before it had a plan")]
+struct PlanningAbandoned;
+
+impl Hint for PlanningAbandoned {
+    fn hint(&self) -> Option<String> {
+        let advice = "the data set may need more memory than the coordinator has; `dqa-coord resume` tries again";
+        Some(advice.to_owned())
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Interruption {
@@ -150,7 +165,9 @@ async fn fail(plane: &ControlPlane, run: &Arc<ActiveRun>, error: anyhow::Error) 
     warn!(why = failure, "run failed");
     let prepare_error: Option<&run::PrepareError> = error.downcast_ref();
     let prepare_hint = prepare_error.and_then(run::PrepareError::hint);
-    let hint = prepare_hint.or_else(|| error.downcast_ref().and_then(RegistryError::hint));
+    let hint = prepare_hint
+        .or_else(|| error.downcast_ref().and_then(RegistryError::hint))
+        .or_else(|| error.downcast_ref().and_then(PlanningAbandoned::hint));
     // As a command, which writes no record before it has a plan. A run that was planned before keeps what it has.
     let is_rejected = prepare_error.is_some_and(run::PrepareError::is_wrong_request) && run.record().parts.is_empty();
     let hint = hint.or_else(|| is_rejected.then(|| REJECTED_HINT.to_owned()));
@@ -215,6 +232,29 @@ async fn run_to_completion(
     }
 }
 
+/// Counts an attempt at planning in the run's record. A data set that ends the process that lists it would otherwise end the
+/// coordinator again after each restart, and those that stand by.
+async fn begin_planning(plane: &ControlPlane, run: &ActiveRun) -> Result<(), Interruption> {
+    let _control = run.lock_control().await;
+    if !run.state().is_active() {
+        return Err(Interruption::Cancelled);
+    }
+    let attempts = planning_attempts(run);
+    if attempts >= PLANNING_ATTEMPTS_MAX {
+        return Err(PlanningAbandoned.into());
+    }
+    let count = |record: &mut RunRecord| {
+        if let Some(request) = &mut record.request {
+            request.planning_attempts = attempts + 1;
+        }
+    };
+    Ok(retry_transient(async || run.update_record(&plane.store, count).await).await?)
+}
+
+fn planning_attempts(run: &ActiveRun) -> u32 {
+    run.record().request.map_or(0, |request| request.planning_attempts)
+}
+
 fn is_incomplete(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(run::RunError::Incomplete { .. }))
 }
@@ -227,10 +267,13 @@ async fn wait_for_cancellation(events: &mut RunEvents) {
     }
 }
 
-async fn plan(plane: &ControlPlane, run: &ActiveRun) -> anyhow::Result<RunPlan> {
+async fn plan(plane: &ControlPlane, run: &ActiveRun) -> Result<RunPlan, Interruption> {
+    // One after the other: a coordinator that ends with one of them must not count an attempt of the others.
+    let _turn = if planning_attempts(run) > 0 { Some(plane.runs.lock_repeated_planning().await) } else { None };
+    begin_planning(plane, run).await?;
     let request = plan_request(&run.record(), &plane.roots)?;
     let prepare = async || run::prepare(&plane.store, &request, &mut PlanningLog).await;
-    retry_transient(prepare).await
+    Ok(retry_transient(prepare).await?)
 }
 
 fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest> {
@@ -282,6 +325,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
         None => TrainedOn::default(),
     };
     run::record_plan(&mut record, &work, &trained_on);
+    record.request = Some(RunRequest { planning_attempts: 0, ..request.clone() });
     for leak in record.spec.training_leaks() {
         warn!(leak, "scenes were seen in training");
     }

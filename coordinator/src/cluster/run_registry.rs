@@ -17,6 +17,7 @@ const REJECTED_KEPT_FOR: Duration = Duration::from_secs(600);
 pub(super) struct RunRegistry {
     index: Mutex<Index>,
     loading: tokio::sync::Mutex<()>,
+    repeated_planning: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -31,6 +32,11 @@ impl RunRegistry {
     /// so that no run is registered twice.
     pub(super) async fn lock_loading(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.loading.lock().await
+    }
+
+    /// Locks the planning of runs that a coordinator began to plan, and ended.
+    pub(super) async fn lock_repeated_planning(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.repeated_planning.lock().await
     }
 
     pub(super) fn get(&self, name: &RunName) -> Option<Arc<ActiveRun>> {

@@ -89,7 +89,10 @@ async fn restart(
     let updated = run.update_record(&plane.store, |record| {
         record.state = RunState::Planning;
         (record.failure, record.hint) = (None, None);
-        record.request.as_mut().map(change);
+        if let Some(request) = &mut record.request {
+            request.planning_attempts = 0;
+            change(request);
+        }
     });
     updated.await.map_err(from_write_error)?;
     run_lifecycle::start(plane, run.clone());

@@ -86,6 +86,7 @@ pub(super) async fn validate(
         with_hazy: submitted.with_hazy,
         replicates,
         seed: submitted.seed,
+        planning_attempts: 0,
     };
     Ok((submission, request))
 }
