@@ -9,7 +9,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use dqa_coordinator::run::{PlanSettings, RunPlan, measure};
 use dqa_model::Views;
-use dqa_pipelines::dataset::{Definition, load_from_store};
+use dqa_pipelines::dataset::{Definition, LoadPolicy, load_from_store};
 use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
@@ -92,7 +92,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     definition.layout = vec!["{algorithm}/{scene}.png".to_owned()];
 
     // The index of headers that an earlier plan wrote.
-    let dataset = load_from_store(root.clone(), &definition).await?;
+    let dataset = load_from_store(root.clone(), &definition, &LoadPolicy::default()).await?;
     let mut index = HeaderIndex::default();
     for (number, picture) in (0u32..).zip(&dataset.pictures) {
         let side = |range: u32| 480 + number % range;
@@ -104,7 +104,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let step = |what: &str, since: Instant| println!("{what:28} {:>7.2} s", since.elapsed().as_secs_f64());
     let since = Instant::now();
-    let dataset = load_from_store(root, &definition).await?;
+    let dataset = load_from_store(root, &definition, &LoadPolicy::default()).await?;
     step("list and match names", since);
     let since = Instant::now();
     let index = HeaderIndex::read(&store, &dataset.name).await?;

@@ -93,6 +93,21 @@ pub enum DatasetError {
         /// The files that were seen.
         why: String,
     },
+    /// The process must not read an address.
+    #[error("{address} must not be read")]
+    NotAllowed {
+        /// The address.
+        address: String,
+        /// Why it must not be read.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The process has no memory for so many files.
+    #[error("there are more files than {} GiB of memory can list, which is the limit: split the data set", limit >> 30)]
+    TooManyFiles {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// No file is a picture of the data set.
     #[error("data set `{name}` has no pictures: {seen}")]
     Empty {

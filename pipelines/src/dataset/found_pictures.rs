@@ -26,7 +26,7 @@ pub(super) struct FoundPictures {
     pub(super) inputs: Vec<Picture>,
     pub(super) clear_pictures: Vec<Picture>,
     /// Tables that match the definition's layout of labels.
-    pub(super) label_files: Vec<String>,
+    pub(super) label_files: Vec<Object>,
     /// Pictures that were named and do not exist, by algorithm and scene.
     pub(super) absent: Vec<(AlgorithmName, SceneKey)>,
     /// The first few keys that are not pictures of the data set.

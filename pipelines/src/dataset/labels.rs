@@ -7,9 +7,12 @@ mod score_table;
 mod tests;
 
 use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
 
 use arrow::array::{Array, LargeStringArray};
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::matching::{LabelTarget, Matcher};
 pub(crate) use self::score_table::read_scores;
@@ -19,15 +22,19 @@ use super::definition::{Definition, LabelsDefinition, Repeated, contradiction};
 use super::error::{DatasetError, UnlocatedError};
 use super::fault::{FaultKind, Faults, NAMED_MAX};
 use super::label_error::LabelError;
+use super::load_policy::LoadPolicy;
 use super::path_index::PathMatch;
 use super::picture::{Picture, Raters};
 use super::table_file::row_position::RowPosition;
-use super::table_file::{self, Table, TableFormat};
+use super::table_file::{self, ROWS_MAX, TABLE_BYTES_MAX, Table, TableFormat};
 use crate::metric::Direction;
-use crate::store::Store;
+use crate::store::{Object, Store};
 
 /// Tables that are read at the same time: exBeDDE has one for each of 167 hazy pictures.
 const READS_MAX: usize = 64;
+
+/// KiB of tables that are in memory at the same time: one of the longest, or many short ones.
+const TABLES_KIB_MAX: u32 = (TABLE_BYTES_MAX >> 10) as u32;
 
 /// Common names for a column of pictures that are not the default. An error suggests one that the table has.
 const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name", "img", "path", "picture"];
@@ -77,59 +84,103 @@ impl LabelScale {
     }
 }
 
-/// Gives the pictures, sorted by algorithm and scene, their labels. `files` are the tables that match the definition's layout of
-/// labels. Returns notes for the user.
-pub(super) async fn attach_labels(
-    root: &Store,
-    definition: &Definition,
+/// Where labels are read from.
+pub(super) struct LabelSource<'a> {
+    pub(super) root: &'a Store,
+    /// The tables that match the definition's layout of labels.
+    pub(super) files: Vec<Object>,
+    /// Whether the pictures' scenes have groups.
+    pub(super) has_groups: bool,
+}
+
+/// The rows of all tables of labels.
+#[derive(Default)]
+pub(super) struct LabelRows {
+    rows: Vec<Label>,
+    /// The number of lines that are comments.
+    comments: u64,
+    /// The addresses of the tables.
     files: Vec<String>,
-    pictures: &mut [Picture],
-    faults: &mut Faults,
-) -> Result<Vec<String>, DatasetError> {
-    let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
+}
+
+/// Reads the tables of labels of a definition. Nothing is read if it names none.
+pub(super) async fn read(
+    source: LabelSource<'_>,
+    definition: &Definition,
+    policy: &LoadPolicy,
+) -> Result<LabelRows, DatasetError> {
+    let Some(labels) = &definition.labels else { return Ok(LabelRows::default()) };
     let store = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
-    let store = store.as_ref().unwrap_or(root);
+    let store = store.as_ref().unwrap_or(source.root);
     let is_layout = labels.file.contains('{');
-    let files = if is_layout { files } else { vec![labels.file.clone()] };
+    let files = if is_layout { source.files } else { vec![store.head(&labels.file).await?] };
     if files.is_empty() {
         let why = LabelError::Content("no file matches this layout".to_owned());
         return Err(DatasetError::Labels { file: labels.file.clone(), source: why });
     }
-    let has_groups = pictures.iter().any(|picture| picture.scene_group.is_some());
-    let tables = files.iter().map(|file| read(store, labels, file));
-    let tables: Vec<Tables> = futures::stream::iter(tables).buffered(READS_MAX).try_collect().await?;
-    let (mut rows, mut comments) = (Vec::new(), 0);
-    for (number, (file, tables)) in files.iter().zip(&tables).enumerate() {
-        let folder = if is_layout { file.rsplit_once('/').map(|(folder, _)| folder) } else { None };
-        let columns = Columns { definition, labels, folder, has_groups };
-        rows.extend(tables.rows(number, &columns).map_err(|misfit| misfit.into_labels_error(store.address(file)))?);
-        comments += tables.labels.comments();
+    let form = labels.table_format();
+    let names = match &labels.image_file {
+        Some(file) => Some(Arc::new(table_file::open_labels(store, file, form, policy).await?)),
+        None => None,
+    };
+    let permits = Arc::new(Semaphore::new(TABLES_KIB_MAX as usize));
+    // One after the other, so that a table that waits for its share delays those after it and none before it.
+    let reserved = futures::stream::iter(&files).then(|file| reserve(permits.clone(), file));
+    let tables = reserved.map(|(file, permit)| async move {
+        let table = table_file::open_labels(store, &file.key, form, policy).await?;
+        Ok::<_, DatasetError>((file, table, permit))
+    });
+    let mut tables = pin!(tables.buffered(READS_MAX));
+    let mut read = LabelRows::default();
+    while let Some((file, table, _permit)) = tables.try_next().await? {
+        let address = store.address(&file.key);
+        let folder = if is_layout { file.key.rsplit_once('/').map(|(folder, _)| folder) } else { None };
+        let columns = Columns { definition, labels, folder, has_groups: source.has_groups };
+        let tables = Tables { labels: table, names: names.clone() };
+        let rows =
+            tables.rows(read.files.len(), &columns).map_err(|misfit| misfit.into_labels_error(address.clone()))?;
+        read.rows.extend(rows);
+        if read.rows.len() > ROWS_MAX {
+            let source = LabelError::Content(format!("it and the tables before it have more than {ROWS_MAX} rows"));
+            return Err(DatasetError::Labels { file: address, source });
+        }
+        read.comments += tables.labels.comments();
+        read.files.push(address);
     }
+    Ok(read)
+}
+
+/// Waits for a table's share of the memory for tables.
+async fn reserve(permits: Arc<Semaphore>, file: &Object) -> (&Object, OwnedSemaphorePermit) {
+    let kib = u32::try_from(file.bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).clamp(1, TABLES_KIB_MAX);
+    (file, permits.acquire_many_owned(kib).await.expect("it is never closed"))
+}
+
+/// Gives the pictures, sorted by algorithm and scene, their labels. Returns notes for the user.
+pub(super) fn attach(
+    definition: &Definition,
+    read: LabelRows,
+    pictures: &mut [Picture],
+    faults: &mut Faults,
+) -> Result<Vec<String>, DatasetError> {
+    let Some(labels) = &definition.labels else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
-    if comments > 0 {
-        notes.push(format!("{comments} lines of labels begin with # and are skipped"));
+    if read.comments > 0 {
+        notes.push(format!("{} lines of labels begin with # and are skipped", read.comments));
     }
     let wrong = |file: Option<usize>, source| {
-        let file = file.map_or(&labels.file, |number| &files[number]);
-        DatasetError::Labels { file: store.address(file), source }
+        let file = file.or(Some(0).filter(|_| !labels.file.contains('{')));
+        DatasetError::Labels { file: file.map_or(&labels.file, |number| &read.files[number]).clone(), source }
     };
-    notes.extend(assign(definition, labels, &rows, pictures, faults).map_err(|(file, source)| wrong(file, source))?);
+    let assigned = assign(definition, labels, &read.rows, pictures, faults);
+    notes.extend(assigned.map_err(|(file, source)| wrong(file, source))?);
     Ok(notes)
 }
 
 /// A table of labels, and the table of its pictures' names if that is another.
 struct Tables {
     labels: Table,
-    names: Option<Table>,
-}
-
-async fn read(store: &Store, labels: &LabelsDefinition, file: &str) -> Result<Tables, DatasetError> {
-    let form = labels.table_format();
-    let names = match &labels.image_file {
-        Some(file) => Some(table_file::open_labels(store, file, form).await?),
-        None => None,
-    };
-    Ok(Tables { labels: table_file::open_labels(store, file, form).await?, names })
+    names: Option<Arc<Table>>,
 }
 
 /// The definition of a table's columns.
@@ -143,7 +194,7 @@ struct Columns<'d> {
 
 impl Tables {
     fn rows(&self, file: usize, columns: &Columns<'_>) -> Result<Vec<Label>, UnlocatedError> {
-        let names = self.names.as_ref().unwrap_or(&self.labels);
+        let names = self.names.as_deref().unwrap_or(&self.labels);
         let subjects = self.subjects(names, columns)?;
         let mos = self.labels.numbers(&columns.labels.mos).map_err(|error| match error {
             LabelError::Column { column, has } => {
@@ -217,7 +268,9 @@ pub async fn unused_labels(data: &DataSet) -> Option<String> {
     let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
     for store in [Some(data.root.clone()), parent].into_iter().flatten() {
         for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
-            let Ok(table) = table_file::open(&store, file, TableFormat::default()).await else { continue };
+            let Ok(table) = table_file::open(&store, file, TableFormat::default(), &LoadPolicy::default()).await else {
+                continue;
+            };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
                 return Some(store.address(file));
             }

@@ -5,11 +5,12 @@ use futures::TryStreamExt;
 use super::definition::Definition;
 use super::error::DatasetError;
 use super::layout::Layout;
-use super::listing_with_tars::{self, Entry};
+use super::listing_with_tars::{self, Entry, Listing};
+use super::load_policy::LoadPolicy;
 use super::skipped::ClutterFilter;
 use crate::file_kinds::is_picture;
 use crate::names::nfc;
-use crate::store::Store;
+use crate::store::{Object, Store};
 
 /// Common layouts. A folder without a definition must have one of these.
 const COMMON_LAYOUTS: [&str; 4] = [
@@ -31,15 +32,20 @@ pub(super) fn is_common_layout(layout: &str) -> bool {
 
 /// Finds the only common layout that all pictures below the root match, except a few strays. If there are only tars, the first
 /// one with pictures decides, so that no other has to be read.
-pub(super) async fn detect_layout(root: &Store, definition: &Definition) -> Result<String, DatasetError> {
+pub(super) async fn detect_layout(
+    root: &Store,
+    definition: &Definition,
+    policy: &LoadPolicy,
+) -> Result<String, DatasetError> {
     let mut loose = LayoutFit::new(&COMMON_LAYOUTS, definition, |_| true)?;
     let mut tars = Vec::new();
     let filter = ClutterFilter::default();
-    let mut entries = listing_with_tars::list(root, "", &filter, |_| false);
+    let mut entries = listing_with_tars::list(root, "", Listing { filter: &filter, policy }, |_| false);
     while let Some(entries) = entries.try_next().await? {
         for entry in entries {
             match entry {
                 Entry::File(file) if listing_with_tars::uncompressed_tar_key(&file.object.key).is_some() => {
+                    policy.charge(size_of::<Object>() + file.object.key.len())?;
                     tars.push(file.object)
                 }
                 entry => loose.count(entry),
@@ -57,7 +63,7 @@ pub(super) async fn detect_layout(root: &Store, definition: &Definition) -> Resu
         LayoutFit::new(&COMMON_TAR_LAYOUTS, definition, |layout| tars.iter().all(|tar| enters(layout, &tar.key)))?;
     let mut broken = None;
     for tar in &tars {
-        for entry in listing_with_tars::open(root, tar, &filter).await? {
+        for entry in listing_with_tars::open(root, tar, Listing { filter: &filter, policy }).await? {
             match entry {
                 Entry::BrokenTar { why, .. } => broken = broken.or(Some(why)),
                 entry => in_tars.count(entry),

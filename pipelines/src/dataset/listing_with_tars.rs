@@ -6,6 +6,8 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
 use super::error::DatasetError;
+use super::load_policy::LoadPolicy;
+use super::picture::Picture;
 use super::skipped::ClutterFilter;
 use super::tar_error::TarError;
 use super::tar_members;
@@ -44,6 +46,21 @@ pub(super) fn uncompressed_tar_key(key: &str) -> Option<String> {
     COMPRESSED.iter().find_map(|(end, _)| key.strip_suffix(end)).map(|stem| format!("{stem}.tar"))
 }
 
+impl File {
+    /// Returns about how much memory the file takes as a picture of a data set, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let texts = [&*self.object.key, &self.object.version, self.uri.as_deref().unwrap_or_default()];
+        size_of::<Picture>() + texts.into_iter().map(str::len).sum::<usize>()
+    }
+}
+
+/// What a listing leaves out, and what it may take.
+#[derive(Clone, Copy)]
+pub(super) struct Listing<'a> {
+    pub(super) filter: &'a ClutterFilter,
+    pub(super) policy: &'a LoadPolicy,
+}
+
 /// What is found below a folder.
 #[derive(Debug)]
 pub(super) enum Entry {
@@ -59,22 +76,21 @@ pub(super) enum Entry {
     BrokenTar { key: String, address: String, why: DatasetError },
 }
 
-/// Lists everything below `folder`, in batches. Folders that `filter` classifies as clutter are not entered. `is_opened`
+/// Lists everything below `folder`, in batches. Folders that the filter classifies as clutter are not entered. `is_opened`
 /// returns whether the tar with a key is listed as its members; otherwise the tar is a file.
 pub(super) fn list<'a>(
     store: &'a Store,
     folder: &str,
-    filter: &ClutterFilter,
+    listing: Listing<'a>,
     is_opened: impl Fn(&str) -> bool + Send + 'a,
 ) -> BoxStream<'a, Result<Vec<Entry>, DatasetError>> {
-    let (folder_filter, filter) = (filter.clone(), filter.clone());
+    let folder_filter = listing.filter.clone();
     let expand = move |listed: ListEntry| {
-        let filter = filter.clone();
-        let entry = classify(listed, &filter);
+        let entry = classify(listed, listing.filter);
         let is_tar = matches!(&entry, Entry::File(file) if is_opened(&file.object.key));
         async move {
             match entry {
-                Entry::File(File { object, .. }) if is_tar => open(store, &object, &filter).await,
+                Entry::File(File { object, .. }) if is_tar => open(store, &object, listing).await,
                 entry => Ok(vec![entry]),
             }
         }
@@ -99,14 +115,16 @@ fn classify(listed: ListEntry, filter: &ClutterFilter) -> Entry {
 }
 
 /// Lists the members of a tar.
-pub(super) async fn open(store: &Store, tar: &Object, filter: &ClutterFilter) -> Result<Vec<Entry>, DatasetError> {
+pub(super) async fn open(store: &Store, tar: &Object, listing: Listing<'_>) -> Result<Vec<Entry>, DatasetError> {
+    let Listing { filter, policy } = listing;
     let broken = |why| Ok(vec![Entry::BrokenTar { key: tar.key.clone(), address: store.address(&tar.key), why }]);
     let tar_error = |source| DatasetError::Tar { address: store.address(&tar.key), source };
     if let Some((_, with)) = COMPRESSED.iter().find(|(end, _)| tar.key.ends_with(end)) {
         return broken(tar_error(TarError::Compressed { with }));
     }
-    let contents = match tar_members::list(store, tar).await {
+    let contents = match tar_members::list(store, tar, policy).await {
         Ok(contents) => contents,
+        Err(error @ DatasetError::TooManyFiles { .. }) => return Err(error),
         Err(error) if error.is_retryable() => return Err(error),
         // The error concerns this tar alone: it cannot be read, or was deleted.
         Err(why) => return broken(why),

@@ -6,9 +6,11 @@ use super::data_set::{DataSet, scenes, sort};
 use super::definition::Definition;
 use super::error::DatasetError;
 use super::found_pictures::FoundPictures;
+use super::labels::{self, LabelSource};
 use super::layout::Layout;
 use super::layout_detection::detect_layout;
-use super::{excluded_folders, labels, manifest_reader, mos_mat_importer, picture_scan, skipped};
+use super::load_policy::LoadPolicy;
+use super::{excluded_folders, manifest_reader, mos_mat_importer, picture_scan, skipped};
 use crate::store::Store;
 
 /// The note that a data set whose pictures are those of a table has clear pictures by a layout.
@@ -20,26 +22,39 @@ const UNUSED_CLEAR: &str = "nothing is compared with the clear pictures of [clea
 /// # Errors
 /// If the definition contradicts itself or the files; if a store or a table cannot be read; if there are no pictures.
 pub async fn load(definition: &Definition) -> Result<DataSet, DatasetError> {
-    load_from_store(Store::open(&definition.root, Path::new(""))?, definition).await
+    load_within(definition, &LoadPolicy::default()).await
 }
 
-/// Loads a data set as [`load`] does, from a store that is already open.
+/// Loads a data set as [`load`] does, and reads only what a policy permits.
 ///
 /// # Errors
-/// The same as [`load`].
-pub async fn load_from_store(root: Store, definition: &Definition) -> Result<DataSet, DatasetError> {
+/// The same as [`load`]; and if the definition or a table names an address that must not be read, or there are too many files.
+pub async fn load_within(definition: &Definition, policy: &LoadPolicy) -> Result<DataSet, DatasetError> {
+    definition.addresses().try_for_each(|address| policy.check_address(address))?;
+    load_from_store(Store::open(&definition.root, Path::new(""))?, definition, policy).await
+}
+
+/// Loads a data set as [`load_within`] does, from a store that is already open.
+///
+/// # Errors
+/// The same as [`load_within`].
+pub async fn load_from_store(
+    root: Store,
+    definition: &Definition,
+    policy: &LoadPolicy,
+) -> Result<DataSet, DatasetError> {
     let mut definition = definition.clone();
     let mut found = if let Some(importer) = definition.importer {
-        mos_mat_importer::list(&root, &definition, importer).await?
+        mos_mat_importer::list(&root, &definition, importer, policy).await?
     } else if let Some(file) = &definition.manifest {
-        manifest_reader::list(&root, &definition, file).await?
+        manifest_reader::list(&root, &definition, file, policy).await?
     } else {
         if definition.layout.is_empty() {
-            definition.layout = vec![detect_layout(&root, &definition).await?];
+            definition.layout = vec![detect_layout(&root, &definition, policy).await?];
         }
         let layout = |text: &String| Layout::new(text, definition.name_in_files().as_str());
         let layouts = definition.layout.iter().map(layout).collect::<Result<Vec<_>, _>>()?;
-        picture_scan::list(&root, &definition, &layouts).await?
+        picture_scan::list(&root, &definition, &layouts, policy).await?
     };
     if found.pictures.is_empty() {
         return Err(no_pictures(&root, &definition, found));
@@ -48,8 +63,10 @@ pub async fn load_from_store(root: Store, definition: &Definition) -> Result<Dat
     let has_own_labels = definition.importer.is_some() || definition.manifest.is_some();
     if !has_own_labels {
         let files = std::mem::take(&mut found.label_files);
-        let notes = labels::attach_labels(&root, &definition, files, &mut found.pictures, &mut found.faults).await?;
-        found.notes.extend(notes);
+        let has_groups = found.pictures.iter().any(|picture| picture.scene_group.is_some());
+        let source = LabelSource { root: &root, files, has_groups };
+        let read = labels::read(source, &definition, policy).await?;
+        found.notes.extend(labels::attach(&definition, read, &mut found.pictures, &mut found.faults)?);
     }
     let mut data = DataSet {
         name: definition.name.clone(),

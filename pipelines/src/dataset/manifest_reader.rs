@@ -14,6 +14,7 @@ use super::fault::FaultKind;
 use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::label_error::LabelError;
 use super::labels::LabelScale;
+use super::load_policy::LoadPolicy;
 use super::path_index::plain;
 use super::picture::{Picture, file_stem};
 use super::scene::SceneKey;
@@ -40,10 +41,17 @@ struct Columns {
 }
 
 /// Lists the existing pictures of a manifest, with their labels.
-pub(super) async fn list(root: &Store, definition: &Definition, file: &str) -> Result<FoundPictures, DatasetError> {
-    let table = table_file::open(root, file, definition.table_format()).await;
-    let rows = table.and_then(|table| Columns::from_table(&table)?.rows(definition, &table));
+pub(super) async fn list(
+    root: &Store,
+    definition: &Definition,
+    file: &str,
+    policy: &LoadPolicy,
+) -> Result<FoundPictures, DatasetError> {
+    let table = table_file::open(root, file, definition.table_format(), policy).await;
+    let rows = table.and_then(|table| Columns::from_table(&table)?.rows(definition, &table, policy));
     let rows = rows.map_err(|misfit| misfit.into_pictures_error(root.address(file)))?;
+    // Before anything is requested: whether a file exists that must not be read is nobody's business.
+    rows.iter().flat_map(Row::uris).try_for_each(|uri| policy.check_address(&address(root, uri)))?;
     let mut found = FoundPictures::default();
     let hazy_uris = rows.iter().filter_map(|row| row.hazy_uri.as_deref());
     let hazy = add_references(root, hazy_uris, ReferenceKind::Hazy, &mut found).await?;
@@ -170,6 +178,17 @@ struct Row {
     mos: Option<f64>,
 }
 
+impl Row {
+    fn uris(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.uri), self.hazy_uri.as_ref(), self.clear_uri.as_ref()].into_iter().flatten().map(String::as_str)
+    }
+
+    /// Returns about how much memory the row and its picture take, in bytes.
+    fn memory(&self) -> usize {
+        size_of::<Row>() + size_of::<Picture>() + 2 * (self.image.len() + self.uris().map(str::len).sum::<usize>())
+    }
+}
+
 impl Columns {
     fn from_table(table: &Table) -> Result<Columns, LabelError> {
         let text = |column: &str| table.has(column).then(|| table.texts(column)).transpose();
@@ -186,7 +205,7 @@ impl Columns {
         })
     }
 
-    fn rows(&self, definition: &Definition, table: &Table) -> Result<Vec<Row>, UnlocatedError> {
+    fn rows(&self, definition: &Definition, table: &Table, policy: &LoadPolicy) -> Result<Vec<Row>, UnlocatedError> {
         let scale = LabelScale::from_definition(definition.labels.as_ref());
         let mut names = NameInterner::new(definition);
         let mut images = HashSet::new();
@@ -200,6 +219,7 @@ impl Columns {
                 continue;
             }
             let row = self.row((index, table.row(index)), scale, &mut names)?;
+            policy.charge(row.memory())?;
             if !images.insert((row.algorithm.clone(), row.image.clone())) {
                 let why = format!("two rows name `{}` by {}", row.image, row.algorithm);
                 return Err(LabelError::Content(why).into());

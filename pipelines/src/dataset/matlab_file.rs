@@ -2,20 +2,23 @@
 //! in either byte order, as specified in MathWorks' "MAT-File Format". This module does not know what the values mean.
 //!
 //! Every length is checked against the available bytes before memory is allocated. Compressed values may expand to at most
-//! `INFLATED_MAX`. A value of another class (objects, functions, sparse and complex numbers) is skipped by its length, because
+//! `INFLATED_MAX`, and all that is read of a file is counted. A value of another class (objects, functions, sparse and complex numbers) is skipped by its length, because
 //! a file may hold one beside the labels.
 
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// Maximum size of a file's inflated values in bytes: thousands of times that of any table of labels.
-const INFLATED_MAX: u64 = 256 << 20;
+/// Maximum size of a file in bytes: hundreds of times that of any table of labels.
+pub(super) const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Maximum size of a file's inflated values in bytes.
+const INFLATED_MAX: u64 = 64 << 20;
 
 /// Maximum nesting of cells and fields. Files of known data sets have 2 levels.
 const DEPTH_MAX: usize = 16;
 
-/// Maximum number of values in a file. Empty cells count: they take no bytes in a struct with a false size.
+/// Maximum number of numbers, letters, cells and fields in a file: a byte of the file may become any of them, of up to 60 bytes.
 const VALUES_MAX: usize = 16 << 20;
 
 const HEADER_BYTES: usize = 128;
@@ -165,6 +168,12 @@ impl<'a> Cursor<'a, '_> {
         }
     }
 
+    /// Counts values that are read.
+    fn count(&mut self, values: usize) -> Result<(), MatError> {
+        *self.values = self.values.saturating_add(values);
+        if *self.values > VALUES_MAX { Err(MatError::Large("values")) } else { Ok(()) }
+    }
+
     fn word(&self, offset: usize) -> Result<u32, MatError> {
         let bytes = self.bytes.get(offset..offset + 4).ok_or(MatError::Short { what: "a tag", offset })?;
         let bytes = bytes.try_into().expect("four were taken");
@@ -195,12 +204,12 @@ impl<'a> Cursor<'a, '_> {
 
     /// Reads the array that the cursor is in, and returns its name and value.
     fn matrix(mut self) -> Result<(String, Value), MatError> {
+        self.count(1)?;
         if self.offset == self.bytes.len() {
             return Ok((String::new(), Value::Numbers(Vec::new()))); // an empty cell has only a tag
         }
-        *self.values += 1;
-        if *self.values > VALUES_MAX || self.depth > DEPTH_MAX {
-            return Err(MatError::Large("values"));
+        if self.depth > DEPTH_MAX {
+            return Err(MatError::Large("levels of cells"));
         }
         let flags = self.expect(&[UINT32], "an array's flags")?;
         let flags = self.word(flags.offset)?;
@@ -254,6 +263,7 @@ impl<'a> Cursor<'a, '_> {
         if length == 0 || !names.data.len().is_multiple_of(length) {
             return Err(MatError::Wrong { what: "field names", offset: names.offset });
         }
+        self.count(names.data.len() / length)?;
         let name =
             |bytes: &[u8]| String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned();
         let mut fields: Vec<(String, Vec<Value>)> =
@@ -272,6 +282,7 @@ impl<'a> Cursor<'a, '_> {
     fn text(&mut self, shape: &Shape) -> Result<Value, MatError> {
         let element = self.expect(&[INT8, UINT8, UINT16, UTF8, UTF16, UTF32], "text")?;
         let wrong = || MatError::Wrong { what: "text", offset: element.offset };
+        self.count(element.data.len())?;
         let letters: Vec<char> = match element.kind {
             INT8 | UINT8 | UTF8 => std::str::from_utf8(element.data).map_err(|_| wrong())?.chars().collect(),
             UINT16 | UTF16 => {
@@ -302,6 +313,9 @@ impl<'a> Cursor<'a, '_> {
     fn numbers(&mut self, count: usize) -> Result<Value, MatError> {
         let element = self.element()?;
         let is_big = self.is_big;
+        self.count(count.min(element.data.len()))?;
+        // One more than there should be shows that there are too many.
+        let numbers_max = count.saturating_add(1);
         macro_rules! decode {
             ($type:ty) => {
                 element
@@ -311,6 +325,7 @@ impl<'a> Cursor<'a, '_> {
                         let bytes = bytes.try_into().expect("a chunk is of that length");
                         (if is_big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) }) as f64
                     })
+                    .take(numbers_max)
                     .collect::<Vec<f64>>()
             };
         }
@@ -411,6 +426,25 @@ mod tests {
         assert!(matches!(read(&[0; 1000]), Err(MatError::Header)));
         assert!(matches!(read(b""), Err(MatError::Header)));
         assert!(read(&PLAIN_FILE[..PLAIN_FILE.len() - 9]).is_err());
+    }
+
+    /// Each letter would be a row of its own.
+    #[test]
+    fn what_takes_many_times_its_bytes_is_refused() {
+        let mut array = Vec::new();
+        let piece = |file: &mut Vec<u8>, kind: u32, data: &[u8]| {
+            file.extend([kind.to_le_bytes(), (data.len() as u32).to_le_bytes()].concat());
+            file.extend(data);
+            file.resize(file.len().next_multiple_of(8), 0);
+        };
+        let letters = vec![b'a'; VALUES_MAX + 8];
+        piece(&mut array, UINT32, &[4_u32, 0].map(u32::to_le_bytes).concat());
+        piece(&mut array, INT32, &[letters.len() as u32, 1].map(u32::to_le_bytes).concat());
+        piece(&mut array, INT8, b"names");
+        piece(&mut array, UTF8, &letters);
+        let mut file = [vec![b' '; 124], vec![0, 1, b'I', b'M']].concat();
+        piece(&mut file, MATRIX, &array);
+        assert!(matches!(read(&file), Err(MatError::Large("values"))));
     }
 
     #[test]

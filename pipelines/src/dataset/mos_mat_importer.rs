@@ -11,7 +11,8 @@ use super::fault::FaultKind;
 use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::label_error::LabelError;
 use super::labels::{LabelScale, texts};
-use super::listing_with_tars;
+use super::listing_with_tars::{self, Listing};
+use super::load_policy::LoadPolicy;
 use super::path_index::{PathIndex, PathMatch, plain};
 use super::picture::{Picture, file_stem};
 use super::scene::SceneKey;
@@ -29,12 +30,13 @@ pub(super) async fn list(
     root: &Store,
     definition: &Definition,
     importer: Importer,
+    policy: &LoadPolicy,
 ) -> Result<FoundPictures, DatasetError> {
     let file = definition.labels.as_ref().map_or(FILE, |labels| &labels.file);
     let into_labels_error = |misfit: UnlocatedError| misfit.into_labels_error(root.address(file));
-    let table = table_file::open_labels(root, file, definition.table_format()).await?;
+    let table = table_file::open_labels(root, file, definition.table_format(), policy).await?;
     let mut found = FoundPictures::default();
-    let objects = pictures(root, &mut found).await?;
+    let objects = pictures(root, &mut found, policy).await?;
     let mut import = Import { importer, objects: &objects, inputs: vec![None; objects.len()], found };
     let rows = rows(&table, definition, importer).map_err(|error| into_labels_error(error.into()))?;
     import.take(&rows, definition).map_err(into_labels_error)?;
@@ -42,14 +44,17 @@ pub(super) async fn list(
 }
 
 /// Lists all files with the name of a picture, sorted by key.
-async fn pictures(root: &Store, found: &mut FoundPictures) -> Result<Vec<Object>, DatasetError> {
+async fn pictures(root: &Store, found: &mut FoundPictures, policy: &LoadPolicy) -> Result<Vec<Object>, DatasetError> {
     let mut pictures = Vec::new();
     let filter = ClutterFilter::default();
-    let mut entries = listing_with_tars::list(root, "", &filter, |_| false);
+    let mut entries = listing_with_tars::list(root, "", Listing { filter: &filter, policy }, |_| false);
     while let Some(entries) = entries.try_next().await? {
         for entry in entries {
             match found.file(entry, &filter) {
-                Some(file) if is_picture(&file.object.key) => pictures.push(file.object),
+                Some(file) if is_picture(&file.object.key) => {
+                    policy.charge(file.memory())?;
+                    pictures.push(file.object);
+                }
                 Some(file) => found.add_other_key(&file.object.key),
                 None => {}
             }

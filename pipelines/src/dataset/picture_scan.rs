@@ -11,7 +11,8 @@ use super::error::DatasetError;
 use super::fault::FaultKind;
 use super::found_pictures::{FoundPictures, NameInterner, reference_picture};
 use super::layout::{CaptureName, Captures, Layout};
-use super::listing_with_tars::{self, File};
+use super::listing_with_tars::{self, File, Listing};
+use super::load_policy::LoadPolicy;
 use super::picture::Picture;
 use super::reference_index::{ReferenceIndex, has_shared_captures};
 use super::skipped::{ClutterFilter, SkipReason};
@@ -60,6 +61,7 @@ pub(super) async fn list(
     root: &Store,
     definition: &Definition,
     layouts: &[Layout],
+    policy: &LoadPolicy,
 ) -> Result<FoundPictures, DatasetError> {
     let scene =
         definition.scene.as_deref().map(|text| Layout::new(text, definition.name_in_files().as_str())).transpose()?;
@@ -78,13 +80,15 @@ pub(super) async fn list(
         hazy: index(ReferenceKind::Hazy),
         clear: index(ReferenceKind::Clear),
         root,
+        policy,
         other_extensions: Vec::new(),
         found: FoundPictures::default(),
     };
     for source in &sources {
         let filter = ClutterFilter::new(source.rules.iter().map(|rule| rule.layout.clone()).collect());
         for folder in folders(&source.rules) {
-            let mut entries = listing_with_tars::list(&source.store, &folder, &filter, |key| source.opens(key));
+            let listing = Listing { filter: &filter, policy };
+            let mut entries = listing_with_tars::list(&source.store, &folder, listing, |key| source.opens(key));
             while let Some(entries) = entries.try_next().await? {
                 for entry in entries {
                     if let Some(file) = scanner.found.file(entry, &filter) {
@@ -201,6 +205,7 @@ struct LayoutScanner<'d> {
     hazy: ReferenceIndex,
     clear: ReferenceIndex,
     root: &'d Store,
+    policy: &'d LoadPolicy,
     /// Picture files that a layout matches except for their extension.
     other_extensions: Vec<File>,
     found: FoundPictures,
@@ -211,8 +216,11 @@ impl LayoutScanner<'_> {
         let key = &*nfc(&file.object.key);
         for rule in &source.rules {
             let Some(captures) = rule.layout.read(key) else { continue };
+            if rule.role != Role::Ignored {
+                self.policy.charge(file.memory())?;
+            }
             match rule.role {
-                Role::Labels => self.found.label_files.push(file.object.key.clone()),
+                Role::Labels => self.found.label_files.push(file.object.clone()),
                 Role::Ignored => {}
                 Role::Reference(kind) => self.add_reference(kind, source, captures, &file),
                 Role::Picture if self.add_picture(captures, &file)? => {}
@@ -221,12 +229,11 @@ impl LayoutScanner<'_> {
             return Ok(());
         }
         self.found.add_other_key(&file.object.key);
-        self.add_unmatched(source, file);
-        Ok(())
+        self.add_unmatched(source, file)
     }
 
     /// Records a file that no rule matches.
-    fn add_unmatched(&mut self, source: &ScanRoot, file: File) {
+    fn add_unmatched(&mut self, source: &ScanRoot, file: File) -> Result<(), DatasetError> {
         let key = &file.object.key;
         let layouts = || source.rules.iter().filter(|rule| rule.role == Role::Picture).map(|rule| &rule.layout);
         let has_pictures = layouts().next().is_some();
@@ -238,10 +245,12 @@ impl LayoutScanner<'_> {
         } else if has_pictures && file.uri.is_none() && layouts().all(|layout| parts < layout.depth()) {
             self.found.skipped.add(SkipReason::Stray, file.object.key);
         } else if layouts().any(|layout| layout.read_other_extension(&nfc(key)).is_some()) {
+            self.policy.charge(file.memory())?;
             self.other_extensions.push(file);
         } else if has_pictures {
             self.found.faults.add(FaultKind::Unmatched, file.object.key);
         }
+        Ok(())
     }
 
     /// Accepts pictures with another extension than the layout's if no file of their algorithm has the layout's extension:

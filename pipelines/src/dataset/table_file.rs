@@ -5,6 +5,8 @@ mod delimited;
 pub(super) mod encoding;
 mod grid;
 pub(super) mod numbers;
+mod parquet_footer;
+mod parquet_table;
 pub(super) mod row_position;
 mod table_file_kind;
 #[cfg(test)]
@@ -13,11 +15,9 @@ mod workbook;
 #[cfg(test)]
 pub(super) use tests::workbook as workbook_for_tests;
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, LargeStringArray, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options, concat};
-use arrow::datatypes::{DataType, Field, Float64Type};
+use arrow::array::{ArrayRef, AsArray, Float64Array, LargeStringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::datatypes::{DataType, Float64Type};
 use bytes::Bytes;
 
 use self::delimited::Delimited;
@@ -27,12 +27,18 @@ use self::row_position::RowPosition;
 use self::table_file_kind::{HEAD_BYTES, TableFileKind};
 use super::error::{DatasetError, UnlocatedError};
 use super::label_error::LabelError;
+use super::load_policy::LoadPolicy;
 use super::matlab_file::{self, Value};
 use crate::store::Store;
-use crate::tables::parquet_file;
 
-/// Maximum size of a table in bytes: 10 million rows of text. The whole table is read into memory.
-pub(super) const TABLE_BYTES_MAX: u64 = 1 << 30;
+/// Maximum size of a table in bytes: millions of rows of text. The whole table is read into memory.
+pub(super) const TABLE_BYTES_MAX: u64 = 256 << 20;
+
+/// Maximum number of rows of a table.
+pub(super) const ROWS_MAX: usize = 10_000_000;
+
+/// Maximum number of columns of a table.
+const COLUMNS_MAX: usize = 10_000;
 
 /// Columns of equal length.
 #[derive(Debug)]
@@ -65,29 +71,49 @@ pub(super) async fn fetch(store: &Store, file: &str) -> Result<Bytes, UnlocatedE
     if size > HEAD_BYTES {
         let limit = match table_file_kind::kind(file, &store.get_first(file, HEAD_BYTES).await?)? {
             TableFileKind::Workbook => workbook::WORKBOOK_BYTES_MAX,
-            _ => TABLE_BYTES_MAX,
+            TableFileKind::Mat => matlab_file::FILE_BYTES_MAX,
+            TableFileKind::Text | TableFileKind::Parquet => TABLE_BYTES_MAX,
         };
         if size > limit {
             return Err(LabelError::Large { bytes: size, limit }.into());
         }
     }
-    Ok(store.get(file).await?)
+    // Not more, if the file has grown.
+    Ok(store.get_first(file, size).await?)
 }
 
 /// Reads the table in a file of a store.
 ///
 /// # Errors
 /// If the store fails, or the file is not a table.
-pub(super) async fn open(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, UnlocatedError> {
-    Ok(Table::read(file, fetch(store, file).await?, form)?)
+pub(super) async fn open(
+    store: &Store,
+    file: &str,
+    form: TableFormat<'_>,
+    policy: &LoadPolicy,
+) -> Result<Table, UnlocatedError> {
+    let bytes = fetch(store, file).await?;
+    if policy.is_restricted() {
+        let kind = table_file_kind::kind(file, &bytes[..bytes.len().min(HEAD_BYTES as usize)])?;
+        if kind == TableFileKind::Workbook && !workbook::is_xlsx(&bytes) {
+            let what = "a workbook that a coordinator does not read: save it as .xlsx or CSV";
+            return Err(LabelError::NotATable { what }.into());
+        }
+    }
+    Ok(Table::read(file, bytes, form)?)
 }
 
 /// Reads the table of labels in a file of a store.
 ///
 /// # Errors
 /// The same as [`open`], with the file's address.
-pub(super) async fn open_labels(store: &Store, file: &str, form: TableFormat<'_>) -> Result<Table, DatasetError> {
-    open(store, file, form).await.map_err(|misfit| misfit.into_labels_error(store.address(file)))
+pub(super) async fn open_labels(
+    store: &Store,
+    file: &str,
+    form: TableFormat<'_>,
+    policy: &LoadPolicy,
+) -> Result<Table, DatasetError> {
+    open(store, file, form, policy).await.map_err(|misfit| misfit.into_labels_error(store.address(file)))
 }
 
 impl Table {
@@ -100,7 +126,7 @@ impl Table {
         let content = match kind {
             TableFileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
             TableFileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
-            TableFileKind::Parquet => Content::Columns(columns(&parquet_file::read(bytes)?)?),
+            TableFileKind::Parquet => Content::Columns(parquet_table::read(bytes)?),
             TableFileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
         };
         Ok(Table { content, decimal: form.decimal })
@@ -225,23 +251,6 @@ impl Table {
             }
         }
     }
-}
-
-fn columns(batches: &[RecordBatch]) -> Result<Vec<(String, ArrayRef)>, LabelError> {
-    let Some(first) = batches.first() else { return Ok(Vec::new()) };
-    let column = |at: usize, field: &Arc<Field>| {
-        // Joined text may exceed the 2 GiB that 32-bit offsets reach.
-        let long = |array: &ArrayRef| match array.data_type() {
-            DataType::Utf8 => cast_with_options(array, &DataType::LargeUtf8, &CastOptions::default()),
-            _ => Ok(array.clone()),
-        };
-        let chunks = batches.iter().map(|batch| long(batch.column(at))).collect::<Result<Vec<_>, _>>()?;
-        let chunks: Vec<&dyn Array> = chunks.iter().map(AsRef::as_ref).collect();
-        Ok((field.name().clone(), concat(&chunks)?))
-    };
-    let schema = first.schema();
-    let columns = schema.fields().iter().enumerate().map(|(at, field)| column(at, field));
-    columns.collect()
 }
 
 fn wrong_type(column: &str, expected: &'static str, why: impl Into<String>) -> LabelError {

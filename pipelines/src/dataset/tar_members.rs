@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tar::{EntryType, Header};
 
 use super::error::DatasetError;
+use super::load_policy::LoadPolicy;
 use super::tar_error::TarError;
 use crate::causes;
 use crate::store::{ByteRange, Object, Store};
@@ -53,8 +54,8 @@ pub(super) struct Contents {
 ///
 /// # Errors
 /// If the store fails.
-pub(super) async fn list(store: &Store, tar: &Object) -> Result<Contents, DatasetError> {
-    let mut walk = Walk { store, tar, ahead: Bytes::new(), ahead_offset: 0 };
+pub(super) async fn list(store: &Store, tar: &Object, policy: &LoadPolicy) -> Result<Contents, DatasetError> {
+    let mut walk = Walk { store, tar, policy, ahead: Bytes::new(), ahead_offset: 0 };
     let (mut contents, mut headers) = (Contents::default(), Vec::new());
     match read(&mut walk, &mut contents, &mut headers).await {
         Ok(()) => {}
@@ -84,11 +85,15 @@ async fn read(walk: &mut Walk<'_>, contents: &mut Contents, headers: &mut Vec<u6
             EntryType::GNULongLink | EntryType::XGlobalHeader => {}
             kind => match std::mem::take(&mut extended).member(header, kind, offset) {
                 Ok(Some(name)) => {
+                    walk.policy.charge(size_of::<Member>() + 2 * name.len())?;
                     contents.members.push(Member { name, range: data });
                     headers.push(offset);
                 }
                 Ok(None) => {}
-                Err((name, error)) => contents.unusable.push((name, error)),
+                Err((name, error)) => {
+                    walk.policy.charge(size_of::<(String, TarError)>() + 2 * name.len())?;
+                    contents.unusable.push((name, error));
+                }
             },
         }
         offset = next;
@@ -120,6 +125,7 @@ fn keep_last_of_each(contents: &mut Contents, headers: &[u64]) {
 struct Walk<'t> {
     store: &'t Store,
     tar: &'t Object,
+    policy: &'t LoadPolicy,
     ahead: Bytes,
     ahead_offset: u64,
 }

@@ -4,7 +4,11 @@ use arrow::array::{LargeStringArray, LargeStringBuilder};
 
 use super::numbers::plain;
 use super::row_position::RowPosition;
+use super::{COLUMNS_MAX, ROWS_MAX};
 use crate::dataset::label_error::LabelError;
+
+/// Maximum number of cells, empty ones too: each takes the place of an offset.
+const CELLS_MAX: usize = 64 << 20;
 
 /// A header and the columns below it.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ impl Rows {
         if cells.iter().all(|cell| cell.is_empty()) {
             return Ok(());
         }
+        self.check_size(cells.len())?;
         if self.positions.is_empty() {
             self.header = cells.into_iter().map(str::to_owned).collect();
             self.positions.push(position);
@@ -76,6 +81,19 @@ impl Rows {
             column.append_option(cells.get(index).filter(|cell| !cell.is_empty()));
         }
         Ok(())
+    }
+
+    /// Checks that a further row, or the header with this many cells, is not beyond the limits.
+    fn check_size(&self, cells: usize) -> Result<(), LabelError> {
+        let rows = self.positions.len();
+        let beyond = |what: &str, limit: usize| Err(LabelError::Content(format!("it has more than {limit} {what}")));
+        if rows == 0 && cells > COLUMNS_MAX {
+            return beyond("columns", COLUMNS_MAX);
+        }
+        if rows > ROWS_MAX {
+            return beyond("rows", ROWS_MAX);
+        }
+        if rows * self.header.len() > CELLS_MAX { beyond("cells", CELLS_MAX) } else { Ok(()) }
     }
 
     pub(super) fn finish(self) -> CellGrid {

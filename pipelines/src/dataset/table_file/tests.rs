@@ -1,5 +1,7 @@
 //! A workbook as spreadsheets write it, made by hand: an uncompressed ZIP of a few files of XML.
 
+use arrow::array::Array;
+
 use super::*;
 
 /// Makes a workbook of sheets with their cells; a cell that reads as a number is stored as a number.
@@ -97,6 +99,46 @@ fn columns_are_found_by_their_names_whatever_their_case() {
     assert_eq!(table("a;b,c\n1;2\n").names(), ["a", "b,c"]);
     let cut = table("image,mos,remark\na,1\n");
     assert!(cut.texts("remark").unwrap().is_null(0) && cut.row(0).to_string() == "line 2");
+}
+
+#[test]
+fn a_workbook_cannot_claim_more_than_it_has() {
+    let texts = |count: &str| {
+        let xml = format!("<sst uniqueCount={count}><si><t>a</t></si></sst>");
+        let files = vec![("xl/workbook.xml".to_owned(), String::new()), ("xl/SharedStrings.xml".to_owned(), xml)];
+        workbook::read(zip(files).into(), None).unwrap_err().to_string()
+    };
+    for count in ["'99999999999'", " = \"99999999999\""] {
+        assert!(texts(count).contains("more texts than it has bytes"), "{}", texts(count));
+    }
+    assert!(!texts("'1'").contains("more texts"), "{}", texts("'1'"));
+}
+
+/// One text of 1 MB in each of 400 cells, and a table that a coordinator does not read.
+#[tokio::test]
+async fn what_is_shared_is_counted_for_each_cell() {
+    let long = "x".repeat(1 << 20);
+    let rows: Vec<Vec<String>> = (0..300).map(|_| vec![long.clone()]).collect();
+    let error = workbook::read(workbook(&[("s", &rows)]).into(), None).unwrap_err().to_string();
+    assert!(error.contains("unpacked"), "{error}");
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().to_str().unwrap(), std::path::Path::new("")).unwrap();
+    store.put("t.ods", zip(vec![("content.xml".to_owned(), String::new())]).into()).await.unwrap();
+    store.put("t.xlsx", workbook(&[("s", &[vec!["image".to_owned()], vec!["a".to_owned()]])]).into()).await.unwrap();
+    let restricted = LoadPolicy::restricted(|_| Ok(()));
+    let refused = open(&store, "t.ods", TableFormat::default(), &restricted).await.err();
+    assert!(matches!(refused, Some(UnlocatedError::Table(LabelError::NotATable { .. }))));
+    assert!(open(&store, "t.xlsx", TableFormat::default(), &restricted).await.is_ok());
+}
+
+#[test]
+fn tables_have_limits() {
+    let read = |text: String| Table::read("t.csv", text.into(), TableFormat::default()).map(drop);
+    let wide = "a,".repeat(COLUMNS_MAX);
+    assert!(read(format!("{wide}a\n1\n")).unwrap_err().to_string().contains("columns"));
+    // Each short row takes a place in every column.
+    let error = read(format!("{}\n{}", &wide[2..], "1\n".repeat(7_000))).unwrap_err().to_string();
+    assert!(error.contains("cells"), "{error}");
 }
 
 #[test]

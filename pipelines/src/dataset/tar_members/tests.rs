@@ -83,7 +83,7 @@ fn list_bytes(bytes: Vec<u8>) -> TarListing {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let contents = runtime.block_on(async {
         store.put(KEY, bytes.into()).await.unwrap();
-        list(&store, &store.head(KEY).await.unwrap()).await.unwrap()
+        list(&store, &store.head(KEY).await.unwrap(), &LoadPolicy::default()).await.unwrap()
     });
     TarListing { contents, requests: counted.requests.load(SeqCst), bytes: counted.bytes.load(SeqCst) }
 }
