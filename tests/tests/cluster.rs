@@ -360,15 +360,16 @@ fn a_manifest_cannot_name_files_outside_the_roots() {
     cluster.serve_args = vec!["--roots".to_owned(), inside];
     cluster.start_coordinator();
     cluster.wait_for_workers(0);
-    let rows = format!("algorithm,scene,uri\ndcp,s0,dcp/s0.png\ndcp,s1,{}\n", secret.display());
-    cluster.dir.file("haze/named.csv", rows.as_bytes());
     cluster.dir.file("named.toml", b"name = \"named\"\nroot = \"haze\"\nmanifest = \"named.csv\"\n");
-    cluster.run(&cluster.submit("named.toml", &["--name", "r", "--detach"])).exits_with(2);
-    let failed = cluster.wait_for_run("r", is("failed"));
-    assert!(
-        failed["failure"].as_str().unwrap().contains("lies outside the folders and stores that this coordinator reads"),
-        "{failed}"
-    );
+    // Whether a file exists shows in nothing.
+    for (run, outside) in [("r", secret), ("s", cluster.dir.path("nothing"))] {
+        let rows = format!("algorithm,scene,uri\ndcp,s0,dcp/s0.png\ndcp,s1,{}\n", outside.display());
+        cluster.dir.file("haze/named.csv", rows.as_bytes());
+        cluster.run(&cluster.submit("named.toml", &["--name", run, "--detach"])).exits_with(2);
+        let failed = cluster.wait_for_run(run, is("failed"));
+        let failure = failed["failure"].as_str().unwrap();
+        assert!(failure.contains("lies outside the folders and stores that this coordinator reads"), "{failed}");
+    }
 }
 
 #[test]

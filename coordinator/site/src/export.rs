@@ -299,7 +299,7 @@ impl RoutePlan<'_> {
                 images.push((image, true));
             }
         }
-        for picture in self.run.references(dataset).await.of_scene(scene).into_iter().flatten() {
+        for picture in self.run.references(dataset, &self.site.files).await.of_scene(scene).into_iter().flatten() {
             if !images.iter().any(|(known, _)| *known == picture.image) {
                 images.push((picture.image.clone(), false));
             }

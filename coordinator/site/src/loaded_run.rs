@@ -13,6 +13,7 @@ use dqa_pipelines::store::Store;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::error::SiteError;
+use crate::pictures::PictureFiles;
 use crate::references::References;
 use crate::run_rows::{DatasetRows, RunRows};
 use crate::scatter_data::ScatterData;
@@ -107,11 +108,14 @@ impl LoadedRun {
     }
 
     /// Returns the hazy and clear pictures of a data set's scenes. There are none if they cannot be listed.
-    pub(crate) async fn references(&self, dataset: &str) -> &References {
+    pub(crate) async fn references(&self, dataset: &str, files: &PictureFiles) -> &References {
         let read = || async {
             let mut references = HashMap::new();
             for spec in &self.status.record.spec.datasets {
-                references.insert(spec.name.to_string(), References::read(&self.status.record, spec).await);
+                references.insert(
+                    spec.name.to_string(),
+                    References::read(&self.status.record, spec, files.load_policy()).await,
+                );
             }
             references
         };

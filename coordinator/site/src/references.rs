@@ -7,7 +7,7 @@ use std::time::Duration;
 use dqa_metrics::ReferenceKind;
 use dqa_pages::{SceneRef, Segment};
 use dqa_pipelines::causes;
-use dqa_pipelines::dataset::{self, DataSet, Definition, Picture};
+use dqa_pipelines::dataset::{self, DataSet, Definition, LoadPolicy, Picture};
 use dqa_pipelines::run::{DatasetSpec, RunRecord};
 use tracing::warn;
 
@@ -34,7 +34,7 @@ pub(crate) struct References {
 
 impl References {
     /// Lists the data set. A data set that cannot be listed, or is too large, has no references.
-    pub(crate) async fn read(record: &RunRecord, spec: &DatasetSpec) -> References {
+    pub(crate) async fn read(record: &RunRecord, spec: &DatasetSpec, policy: LoadPolicy) -> References {
         let pictures: u64 = record.parts.iter().filter(|part| part.dataset == spec.name).map(|part| part.rows).sum();
         if pictures > PICTURES_MAX {
             return References::default();
@@ -51,7 +51,7 @@ impl References {
         }
         // Listing has futures that the compiler does not let move between threads.
         let runtime = tokio::runtime::Handle::current();
-        let listing = tokio::task::spawn_blocking(move || runtime.block_on(dataset::load(&definition)));
+        let listing = tokio::task::spawn_blocking(move || runtime.block_on(dataset::load_within(&definition, &policy)));
         match tokio::time::timeout(LISTING_MAX, listing).await {
             Ok(Ok(Ok(data))) => return References::of(&data),
             Ok(Ok(Err(error))) => {

@@ -3,6 +3,7 @@
 
 use std::path::{Component, Path};
 
+use dqa_pipelines::dataset::LoadPolicy;
 use url::Url;
 
 /// Folders and URLs below which addresses must lie.
@@ -13,6 +14,8 @@ pub struct Roots {
     allows_local: bool,
     /// Whether no roots are listed.
     allows_any: bool,
+    /// Whether the process reads for its own user alone.
+    is_command: bool,
 }
 
 /// An address in its canonical form.
@@ -20,6 +23,8 @@ pub struct Roots {
 struct CanonicalAddress {
     /// `file` for paths.
     scheme: String,
+    /// The container of an address of Azure that names it before the account's host. Empty for all others.
+    container: String,
     host: String,
     folders: Vec<String>,
 }
@@ -35,7 +40,7 @@ pub struct OutsideRoots {
 impl Roots {
     /// Allows every address: a command reads with its user's own rights.
     pub fn unrestricted() -> Roots {
-        Roots { roots: Vec::new(), allows_local: true, allows_any: true }
+        Roots { roots: Vec::new(), allows_local: true, allows_any: true, is_command: true }
     }
 
     /// Allows addresses below these roots. Without roots allows any remote store, and files of this machine if
@@ -50,7 +55,17 @@ impl Roots {
             allows_any: roots.is_empty(),
             roots: roots.iter().map(location).collect::<Result<_, _>>()?,
             allows_local,
+            is_command: false,
         })
+    }
+
+    /// Returns the policy for loading the data sets of one run.
+    pub fn load_policy(&self) -> LoadPolicy {
+        if self.is_command {
+            return LoadPolicy::default();
+        }
+        let roots = self.clone();
+        LoadPolicy::restricted(move |address| Ok(roots.check(address)?))
     }
 
     /// Checks that an address lies below a root.
@@ -84,21 +99,32 @@ impl CanonicalAddress {
             };
             let folders: Option<Vec<Option<String>>> = path.components().map(plain).collect();
             let folders = folders.filter(|_| path.is_absolute())?.into_iter().flatten().collect();
-            return Some(CanonicalAddress { scheme: "file".to_owned(), host: String::new(), folders });
+            return Some(CanonicalAddress {
+                scheme: "file".to_owned(),
+                container: String::new(),
+                host: String::new(),
+                folders,
+            });
         }
         // The URL parser would resolve these.
         if address.split('/').any(|part| part == ".." || part == ".") {
             return None;
         }
         let url = Url::parse(address).ok()?;
+        let has_container = matches!(url.scheme(), "abfs" | "abfss");
+        // Stores refuse most of these too. What one of them ignores must not make an address another one.
+        if url.password().is_some() || url.port().is_some() || (!has_container && !url.username().is_empty()) {
+            return None;
+        }
         let folders = url.path_segments()?.filter(|part| !part.is_empty());
         let folders = folders.map(percent_decode).collect::<Option<_>>()?;
-        let host = url.host_str().unwrap_or_default().to_owned();
-        Some(CanonicalAddress { scheme: url.scheme().to_owned(), host, folders })
+        let (scheme, container) = (url.scheme().to_owned(), percent_decode(url.username())?);
+        Some(CanonicalAddress { scheme, container, host: url.host_str().unwrap_or_default().to_owned(), folders })
     }
 
     fn is_below(&self, root: &CanonicalAddress) -> bool {
-        self.scheme == root.scheme && self.host == root.host && self.folders.starts_with(&root.folders)
+        let is_same_store = self.scheme == root.scheme && self.container == root.container && self.host == root.host;
+        is_same_store && self.folders.starts_with(&root.folders)
     }
 }
 
@@ -141,6 +167,28 @@ mod tests {
         ] {
             assert!(listed.check(other).is_err(), "{other}");
         }
+    }
+
+    /// Azure's addresses name the container before the account: `CONTAINER@ACCOUNT`.
+    #[test]
+    fn a_root_is_one_container_of_an_account() {
+        let listed = roots(&["abfss://data@acct.dfs.core.windows.net/sets", "az://data"], false);
+        for below in ["abfss://data@acct.dfs.core.windows.net/sets/x", "az://data/x"] {
+            assert_eq!(listed.check(below), Ok(()), "{below}");
+        }
+        for other in [
+            "abfss://secret@acct.dfs.core.windows.net/sets/x",
+            "abfss://acct.dfs.core.windows.net/sets/x",
+            "abfss://data:key@acct.dfs.core.windows.net/sets/x",
+            "abfss://data@acct.dfs.core.windows.net:444/sets/x",
+            "abfss://data@other.dfs.core.windows.net/sets/x",
+            "abfs://data@acct.dfs.core.windows.net/sets/x",
+            "az://data@secret/x",
+            "az://secret@data/x",
+        ] {
+            assert!(listed.check(other).is_err(), "{other}");
+        }
+        assert!(roots(&[], false).check("s3://user@bucket/x").is_err(), "credentials have no place in an address");
     }
 
     #[test]

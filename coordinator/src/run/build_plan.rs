@@ -9,7 +9,6 @@ use dqa_pipelines::dataset::{self, DataSet, ReferenceKind};
 use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::store::Store;
 
-use super::allowed_roots::Roots;
 use super::error::{PrepareError, RunError};
 use super::measure::{MeasuredDataSet, measure, update_index};
 use super::plan::{PlanSettings, RunPlan, has_reference};
@@ -28,9 +27,10 @@ pub async fn prepare(
     request: &PlanRequest,
     observer: &mut dyn PlanObserver,
 ) -> Result<RunPlan, PrepareError> {
+    let policy = request.roots.load_policy();
     let mut loaded = Vec::new();
     for definition in &request.definitions {
-        let dataset = dataset::load(definition).await;
+        let dataset = dataset::load_within(definition, &policy).await;
         loaded.push(dataset.map_err(|source| PrepareError::Load { dataset: definition.name.to_string(), source })?);
     }
     let mut measured = Vec::new();
@@ -51,7 +51,7 @@ pub async fn prepare(
     Ok(plan)
 }
 
-/// Checks a data set's addresses and its matrix, and counts the windows of its pictures.
+/// Checks a data set's matrix, and counts the windows of its pictures.
 async fn prepare_dataset(
     store: &Store,
     SelectedDataSet { mut dataset, hazy }: SelectedDataSet,
@@ -59,7 +59,6 @@ async fn prepare_dataset(
     observer: &mut dyn PlanObserver,
 ) -> Result<MeasuredDataSet, PrepareError> {
     let name = dataset.name.to_string();
-    check_addresses(&dataset, &request.roots)?;
     let mut last_report = Instant::now();
     let index = update_index(store, &dataset, request.limits.bytes_max, |left| {
         if last_report.elapsed() > REPORT_INTERVAL {
@@ -110,44 +109,4 @@ fn check_references(
         );
     }
     Ok(())
-}
-
-/// Checks that every address that a manifest gives lies below the roots.
-fn check_addresses(dataset: &DataSet, roots: &Roots) -> Result<(), PrepareError> {
-    let references = ReferenceKind::ALL.into_iter().flat_map(|kind| dataset.references(kind));
-    for address in dataset.pictures.iter().chain(references).filter_map(|picture| picture.uri.as_deref()) {
-        let outside = |source| PrepareError::OutsideRoots { dataset: dataset.name.to_string(), source };
-        roots.check(without_fragment(address)).map_err(outside)?;
-    }
-    Ok(())
-}
-
-/// Returns an address without the fragment that names a member of a tar.
-fn without_fragment(address: &str) -> &str {
-    if address.contains("://") { address.split('#').next().unwrap_or_default() } else { address }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use dqa_pipelines::dataset::Picture;
-
-    use super::*;
-
-    #[test]
-    fn references_outside_the_roots_are_refused() {
-        let root = Store::open("/", Path::new("")).unwrap();
-        let picture = Picture::new("dcp".parse().unwrap(), "dcp/1.png");
-        let dataset = DataSet::new("d".parse().unwrap(), root, vec![picture.clone()]);
-        let roots = Roots::new(&["/data/set".to_owned()], true).unwrap();
-        check_addresses(&dataset, &roots).unwrap();
-        let outside = vec![Picture { uri: Some("file:///etc/passwd".into()), ..picture }];
-        let with_input = DataSet { inputs: outside.clone(), ..dataset.clone() };
-        let with_clear = DataSet { clear_pictures: outside, ..dataset };
-        for dataset in [with_input, with_clear] {
-            let result = check_addresses(&dataset, &roots);
-            assert!(matches!(result, Err(PrepareError::OutsideRoots { .. })), "{result:?}");
-        }
-    }
 }

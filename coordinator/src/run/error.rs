@@ -4,8 +4,6 @@ use dqa_pipelines::dataset::{DatasetError, ReferenceKind};
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::{Hint, Retryable};
 
-use super::allowed_roots::OutsideRoots;
-
 /// Why a run cannot be completed, apart from failures of its shards.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -89,15 +87,6 @@ pub enum PrepareError {
         /// The names of the metrics.
         metrics: String,
     },
-    /// A manifest names pictures that the coordinator must not read.
-    #[error("data set `{dataset}` cannot be read")]
-    OutsideRoots {
-        /// The data set's name.
-        dataset: String,
-        /// The address of the picture.
-        #[source]
-        source: OutsideRoots,
-    },
     /// The matrix of algorithms and scenes has holes.
     #[error("data set `{dataset}` is not complete")]
     Incomplete {
@@ -148,7 +137,6 @@ impl Retryable for PrepareError {
         match self {
             PrepareError::Load { source, .. } | PrepareError::Algorithms(source) => source.is_retryable(),
             PrepareError::Incomplete { .. }
-            | PrepareError::OutsideRoots { .. }
             | PrepareError::Lacking { .. }
             | PrepareError::NoHazy { .. }
             | PrepareError::NoReference { .. } => false,

@@ -13,11 +13,12 @@ fn pictures_outside_the_roots_are_refused() {
         [pictures.to_str().unwrap(), pictures.parent().unwrap().join("elsewhere").to_str().unwrap()]
             .map(|root| View::start(&demo.dir, &["--roots", root]));
     let kinds = [("thumbnails", ".jpg"), ("files", ""), ("maps", "-windows.png")];
-    for picture in ["dcp~2Fs00001.png", "hazy~2Fs00001.png"] {
+    // References outside the roots are not even looked for.
+    for (picture, refusal) in [("dcp~2Fs00001.png", 403), ("hazy~2Fs00001.png", 404)] {
         for (folder, suffix) in kinds {
             let path = format!("/runs/model/{folder}/demo/{picture}{suffix}");
             let answer = get(outside.port, &path, &[]);
-            assert_eq!(answer.status, 403, "{path}: {}", answer.body);
+            assert_eq!(answer.status, refusal, "{path}: {}", answer.body);
             let answer = get(inside.port, &path, &[]);
             assert_eq!(answer.status, 200, "{path}: {}", answer.body);
             assert!(answer.header("content-type").unwrap().starts_with("image/"), "{path}");

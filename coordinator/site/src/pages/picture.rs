@@ -214,7 +214,7 @@ pub(crate) async fn find_source(site: &Site, ids: Ids<'_>) -> Result<PictureSour
         let row = found.any().1;
         return Ok(PictureSource { uri: row.uri.clone(), version: row.version.clone() });
     }
-    let uri = loaded.references(&dataset).await.uri(ids.2).ok_or_else(|| missing(&dataset, ids.2))?;
+    let uri = loaded.references(&dataset, &site.files).await.uri(ids.2).ok_or_else(|| missing(&dataset, ids.2))?;
     Ok(PictureSource { uri: uri.to_owned(), version: String::new() })
 }
 

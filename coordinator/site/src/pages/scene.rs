@@ -26,7 +26,7 @@ pub(super) async fn page(site: &Site, route: &Route, viewer: &Viewer) -> Result<
             pictures.push(picture);
         }
     }
-    let [input, clear] = loaded.references(&dataset).await.of_scene(scene);
+    let [input, clear] = loaded.references(&dataset, &site.files).await.of_scene(scene);
     let page = ScenePage {
         scene: scene.clone(),
         metrics: loaded.header().metrics,

@@ -23,7 +23,7 @@ pub(super) async fn page(
         loaded.metrics.iter().enumerate().find(|(index, _)| !rows.metrics[*index].is_empty()).ok_or_else(missing)?;
     let hazy = loaded.hazy_algorithm(&dataset);
     let mut summaries: Vec<Summary> = range.map(|scene| Summary::new(rows, (index, metric), scene, hazy)).collect();
-    let references = loaded.references(&dataset).await;
+    let references = loaded.references(&dataset, &site.files).await;
     for summary in &mut summaries {
         let input = references.of_scene(&summary.entry.scene)[0];
         if let Some(input) = input {

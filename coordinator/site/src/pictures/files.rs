@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dqa_engine::decode::{Format, Limits, decode};
 use dqa_model::Rgb8;
 use dqa_pipelines::causes;
+use dqa_pipelines::dataset::LoadPolicy;
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::store::StoreResolver;
 use quick_cache::Weighter;
@@ -65,6 +66,15 @@ impl PictureFiles {
     /// Returns whether an address may be read.
     pub(crate) fn allows(&self, uri: &str) -> bool {
         (self.allows)(uri)
+    }
+
+    /// Returns the policy for listing a run's data sets.
+    pub(crate) fn load_policy(&self) -> LoadPolicy {
+        let allows = self.allows.clone();
+        LoadPolicy::restricted(move |address| match allows(address) {
+            true => Ok(()),
+            false => Err("it lies outside the folders that may be read (--roots)".into()),
+        })
     }
 
     /// Returns a picture as a small JPEG.
