@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use std::io::{ErrorKind, Read};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -14,7 +16,7 @@ use dqa_proto::v1::worker_service_client::WorkerServiceClient;
 use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, attend_request};
 use dqa_service::net::{AuthInterceptor, TlsArgs, Token, channel, flight_user_agent};
 use dqa_tests::certificates::{Authority, CertificateFiles};
-use dqa_tests::cluster::{Cluster, Programs, free_port};
+use dqa_tests::cluster::{Cluster, Programs, TIMEOUT, free_port};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -238,6 +240,17 @@ fn queries_are_answered_behind_certificates_and_tokens() {
     assert_eq!(without.status.code(), Some(2));
     let error = String::from_utf8_lossy(&without.stderr);
     assert!(error.contains("the coordinator does not know this user"), "{error}");
+}
+
+#[test]
+fn a_caller_that_sends_nothing_is_disconnected() {
+    let mut guarded = Guarded::new();
+    guarded.cluster.start_coordinator();
+    guarded.cluster.wait_for_workers(0);
+    let mut caller = TcpStream::connect(("127.0.0.1", guarded.cluster.port())).unwrap();
+    caller.set_read_timeout(Some(TIMEOUT)).unwrap();
+    let ended = caller.read(&mut [0]);
+    assert!(!matches!(&ended, Err(error) if error.kind() == ErrorKind::WouldBlock), "it is still connected: {ended:?}");
 }
 
 #[test]

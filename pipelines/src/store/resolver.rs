@@ -1,20 +1,28 @@
 //! Opens objects, and ranges of bytes in them, by their addresses in any store.
 
-use std::collections::HashMap;
 use std::path::Path as FilePath;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
+use quick_cache::sync::Cache;
 use url::Url;
 
 use super::byte_range::{ByteRange, member_path};
 use super::{Object, Store, StoreError};
 
+/// Clients that are kept. Each has connections and credentials, and a manifest can name any number of buckets.
+const CLIENTS_MAX: usize = 64;
+
 /// Reads objects and ranges of them by their addresses. Every picture is opened through it. It creates one client for each
-/// machine or bucket, when an address first needs it.
-#[derive(Debug, Default)]
-pub struct StoreResolver(Mutex<HashMap<String, Store>>);
+/// machine or bucket, when an address first needs it, and keeps those that were used last.
+#[derive(Debug)]
+pub struct StoreResolver(Cache<String, Store>);
+
+impl Default for StoreResolver {
+    fn default() -> StoreResolver {
+        StoreResolver(Cache::new(CLIENTS_MAX))
+    }
+}
 
 /// The object or range that an address names.
 struct Location {
@@ -89,17 +97,28 @@ impl StoreResolver {
         Ok(Location { store: self.open(&origin)?, key, range })
     }
 
-    /// Opens the store at an absolute address, and returns the same client when it is called again.
+    /// Opens the store at an absolute address, and returns the same client when it is soon called again.
     ///
     /// # Errors
     /// The same as [`Store::open`].
     pub fn open(&self, address: &str) -> Result<Store, StoreError> {
-        let mut stores = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = stores.get(address) {
-            return Ok(store.clone());
+        self.0.get_or_insert_with(address, || Store::open(address, FilePath::new("")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_are_kept() {
+        let (resolver, dir) = (StoreResolver::default(), tempfile::tempdir().unwrap());
+        for number in 0..3 * CLIENTS_MAX {
+            let folder = dir.path().join(number.to_string());
+            std::fs::create_dir(&folder).unwrap();
+            resolver.open(folder.to_str().unwrap()).unwrap();
         }
-        let store = Store::open(address, FilePath::new(""))?;
-        stores.insert(address.to_owned(), store.clone());
-        Ok(store)
+        assert!(resolver.0.len() <= CLIENTS_MAX, "{}", resolver.0.len());
+        assert!(resolver.open("/nothing/there").is_err() && resolver.open("/nothing/there").is_err());
     }
 }

@@ -3,6 +3,7 @@
 
 mod address;
 mod channel;
+mod connections;
 mod server;
 mod status_text;
 mod tls;

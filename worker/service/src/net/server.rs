@@ -13,12 +13,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tower::ServiceExt;
 
+use super::connections::{self, ConnectionLimits};
 use super::{Guard, NetError, Tls};
 use crate::telemetry;
 
@@ -105,7 +105,6 @@ impl Server {
             .with_state(http);
         let mut builder = tonic::transport::Server::builder()
             .accept_http1(true)
-            .tcp_nodelay(true)
             .max_concurrent_streams(STREAMS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE));
@@ -117,7 +116,7 @@ impl Server {
             router = router.fallback(move |request| page_or_unknown_method(pages, guard, request));
         }
         let routes = Routes::from(router);
-        let incoming = TcpListenerStream::new(self.listener);
+        let incoming = connections::accept(self.listener, ConnectionLimits::default());
         Ok(builder.add_routes(routes).serve_with_incoming_shutdown(incoming, stop).await?)
     }
 }

@@ -1,10 +1,14 @@
 //! TLS by rustls: a program's identity, and the authority that it trusts.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
 use super::NetError;
+
+/// Time for a caller's TLS handshake, which takes one or two round trips.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Flags for certificates.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -62,7 +66,7 @@ impl Tls {
     /// Returns the configuration of a port. With an authority, a caller's certificate must be signed by it; each
     /// service's guard makes sure that there is one.
     pub fn server_config(&self) -> Option<ServerTlsConfig> {
-        let config = ServerTlsConfig::new().identity(self.identity.clone()?);
+        let config = ServerTlsConfig::new().identity(self.identity.clone()?).timeout(HANDSHAKE_MAX);
         Some(match &self.authority {
             Some(authority) => config.client_ca_root(authority.clone()).client_auth_optional(true),
             None => config,
