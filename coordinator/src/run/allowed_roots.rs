@@ -116,7 +116,8 @@ impl CanonicalAddress {
         if url.password().is_some() || url.port().is_some() || (!has_container && !url.username().is_empty()) {
             return None;
         }
-        let folders = url.path_segments()?.filter(|part| !part.is_empty());
+        // A bucket's address may end with its name.
+        let folders = url.path_segments().into_iter().flatten().filter(|part| !part.is_empty());
         let folders = folders.map(percent_decode).collect::<Option<_>>()?;
         let (scheme, container) = (url.scheme().to_owned(), percent_decode(url.username())?);
         Some(CanonicalAddress { scheme, container, host: url.host_str().unwrap_or_default().to_owned(), folders })
