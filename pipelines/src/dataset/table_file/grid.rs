@@ -107,3 +107,21 @@ fn begins_with_a_row_name(cells: &[&str], header: &[String]) -> bool {
     let has_text = cells.iter().skip(1).any(|cell| !is_number(cell));
     cells.len() == header.len() + 1 && matches!(cells[0], "0" | "1") && has_text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_row_takes_a_place_in_every_column() {
+        let rows = |rows: usize| Rows {
+            header: vec!["a".to_owned(); COLUMNS_MAX],
+            columns: Vec::new(),
+            positions: vec![0; rows],
+            unit: "line",
+        };
+        rows(CELLS_MAX / COLUMNS_MAX).push(1, ["1"].into_iter()).unwrap();
+        let error = rows(CELLS_MAX / COLUMNS_MAX + 1).push(1, ["1"].into_iter()).unwrap_err();
+        assert!(error.to_string().contains("cells"), "{error}");
+    }
+}

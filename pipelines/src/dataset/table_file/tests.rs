@@ -132,13 +132,10 @@ async fn what_is_shared_is_counted_for_each_cell() {
 }
 
 #[test]
-fn tables_have_limits() {
+fn a_table_has_few_columns() {
     let read = |text: String| Table::read("t.csv", text.into(), TableFormat::default()).map(drop);
     let wide = "a,".repeat(COLUMNS_MAX);
     assert!(read(format!("{wide}a\n1\n")).unwrap_err().to_string().contains("columns"));
-    // Each short row takes a place in every column.
-    let error = read(format!("{}\n{}", &wide[2..], "1\n".repeat(7_000))).unwrap_err().to_string();
-    assert!(error.contains("cells"), "{error}");
 }
 
 #[test]
