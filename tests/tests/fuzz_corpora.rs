@@ -27,7 +27,9 @@ fn inputs(target: &str) -> Vec<Vec<u8>> {
 
 /// Runs a target. An input that fails is kept in a file, also if the process ends with it.
 fn run((name, target): fuzz::Target, input: &[u8]) {
-    let kept = std::env::temp_dir().join(format!("dqa-fuzz-{name}-{}", std::process::id()));
+    let thread = std::thread::current();
+    let kept = format!("dqa-fuzz-{name}-{}-{}", std::process::id(), thread.name().unwrap());
+    let kept = std::env::temp_dir().join(kept);
     std::fs::write(&kept, input).unwrap();
     let outcome = std::panic::catch_unwind(|| target(input));
     assert!(outcome.is_ok(), "the target {name} fails with {}", kept.display());

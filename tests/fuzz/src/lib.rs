@@ -8,14 +8,16 @@ use dqa_engine::decode::{self, FileParts, Format, Limits, PictureError};
 use dqa_model::{ClipConfig, ClipWeights, Prompts};
 use dqa_pipelines::dataset::{self, Definition, Layout, LoadPolicy};
 use dqa_pipelines::store::Store;
+use dqa_query::{Selection, SqlError};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
+use tokio::runtime::Runtime;
 
 /// A target and its name.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("definition", definition),
     ("labels", labels),
     ("manifest", manifest),
@@ -24,6 +26,7 @@ pub const TARGETS: [Target; 8] = [
     ("header", header),
     ("prompts", prompts),
     ("weights", weights),
+    ("sql", sql),
 ];
 
 /// Limits of pictures: a fuzzer finds nothing more in large ones.
@@ -107,7 +110,10 @@ pub fn header(bytes: &[u8]) {
     let mut file = FileParts::beginning(bytes[..bytes.len().min(PIECE_BYTES)].to_vec(), bytes.len() as u64);
     for _ in 0..=bytes.len() {
         match decode::probe_parts(&file, &LIMITS) {
-            Ok(header) => return assert_eq!(header, whole),
+            Ok(header) => {
+                assert_eq!(header, whole);
+                return;
+            }
             Err(error) => {
                 let missing =
                     file.take_missing().unwrap_or_else(|| panic!("{error} in pieces, and {whole:?} as a whole"));
@@ -137,12 +143,26 @@ pub fn weights(bytes: &[u8]) {
     }
 }
 
+/// A query, to its plan over a store without runs. A panic of the planner would end no coordinator, but is a fault.
+pub fn sql(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    runtime().block_on(async {
+        let store = Store::from_object_store(Arc::new(InMemory::new()), "memory:///".parse().expect("it is a URL"));
+        let session = dqa_query::open_session(&store, &Selection::All).await.expect("an empty store can be queried");
+        let planned = dqa_query::plan_bounded(&session, text, false).await;
+        assert!(!matches!(planned, Err(SqlError::PlanningPanic)), "{text}");
+    });
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than a thread")
+}
+
 /// Loads a data set of these files as a coordinator does.
 fn load(definition: &str, files: &[(&str, &[u8])]) -> Option<dataset::DataSet> {
     let definition = format!("name = \"d\"\nroot = \"memory:///\"\n{definition}");
     let definition = Definition::from_toml(&definition).expect("it is a definition");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than a thread");
-    runtime.block_on(async {
+    runtime().block_on(async {
         let objects = InMemory::new();
         for (key, bytes) in files {
             let put = objects.put(&(*key).into(), bytes.to_vec().into()).await;
