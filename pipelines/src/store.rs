@@ -10,6 +10,7 @@ mod entry;
 mod error;
 #[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "only remote stores have faults"))]
 mod fault;
+mod folder_lock;
 #[cfg(feature = "cloud")]
 mod invalid_keys;
 mod local_path;
@@ -17,17 +18,19 @@ mod local_walk;
 #[cfg(feature = "cloud")]
 mod remote;
 mod resolver;
+mod staged_file;
+mod write;
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutPayload, WriteMultipart};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 pub use byte_range::{ByteRange, member_path};
@@ -38,11 +41,7 @@ pub use fault::{StoreFault, StoreFaultKind};
 use local_path::local_path;
 use local_walk::{LocalWalk, WalkStep};
 pub use resolver::StoreResolver;
-
-/// Size of the pieces of a multipart upload. S3 requires at least 5 MiB.
-const PIECE_BYTES: usize = 8 << 20;
-/// Pieces of one upload that are sent at the same time.
-const PIECES_MAX: usize = 4;
+pub use write::ContentVersion;
 
 /// Entries of a local folder that one blocking task reads before they are handed on.
 const WALK_BATCH: usize = 1024;
@@ -292,76 +291,9 @@ impl Store {
         Ok(response)
     }
 
-    /// Writes an object atomically, and replaces one that exists.
-    ///
-    /// # Errors
-    /// If the store fails.
-    pub async fn put(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let put = self.objects.put(&self.object_path(key), PutPayload::from_bytes(bytes)).await;
-        put.map(drop).map_err(|source| self.error("write", key, source))
-    }
-
-    /// Writes an object if it does not exist. If several processes try, one succeeds.
-    ///
-    /// # Errors
-    /// If the object exists ([`StoreError::is_already_exists`]), or the store fails.
-    pub async fn put_if_absent(&self, key: &str, bytes: Bytes) -> Result<(), StoreError> {
-        let payload = PutPayload::from_bytes(bytes.clone());
-        let put = self.objects.put_opts(&self.object_path(key), payload, PutMode::Create.into()).await;
-        match put.map_err(|source| self.error("create", key, source)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_already_exists() => Err(error),
-            Err(error) => match self.file(key) {
-                // `object_store` needs hard links for this, which some file systems lack.
-                Some(path) => self.create_file(key, &path, &bytes),
-                None => Err(error),
-            },
-        }
-    }
-
     /// Returns an object's file, if the folder is on this machine.
     fn file(&self, key: &str) -> Option<PathBuf> {
-        Some(self.local_folder()?.join(key))
-    }
-
-    fn create_file(&self, key: &str, path: &FilePath, bytes: &Bytes) -> Result<(), StoreError> {
-        local_path::create_file(path, bytes).map_err(|error| {
-            let source = if error.kind() == std::io::ErrorKind::AlreadyExists {
-                object_store::Error::AlreadyExists { path: key.to_owned(), source: error.into() }
-            } else {
-                object_store::Error::Generic { store: "file", source: error.into() }
-            };
-            self.error("create", key, source)
-        })
-    }
-
-    /// Writes an object from a stream of pieces. The object appears when it is complete.
-    ///
-    /// # Errors
-    /// If the store or the stream fails.
-    pub async fn put_stream(
-        &self,
-        key: &str,
-        mut pieces: impl Stream<Item = std::io::Result<Bytes>> + Unpin,
-    ) -> Result<(), StoreError> {
-        let failed = |source| self.error("write", key, source);
-        let upload = self.objects.put_multipart(&self.object_path(key)).await.map_err(failed)?;
-        let mut upload = WriteMultipart::new_with_chunk_size(upload, PIECE_BYTES);
-        while let Some(piece) = pieces.next().await {
-            let sent = match piece {
-                Ok(piece) => {
-                    upload.put(piece);
-                    upload.wait_for_capacity(PIECES_MAX).await
-                }
-                Err(source) => Err(object_store::Error::Generic { store: "file", source: source.into() }),
-            };
-            if let Err(source) = sent {
-                // Best effort: a store deletes the pieces of an upload that was never finished by its own rules.
-                let _ = upload.abort().await;
-                return Err(failed(source));
-            }
-        }
-        upload.finish().await.map(drop).map_err(failed)
+        Some(self.local_folder()?.join(self.object_path(key).as_ref()))
     }
 
     /// Reads an object as a stream of pieces.
@@ -371,6 +303,19 @@ impl Store {
     pub async fn get_stream(&self, key: &str) -> Result<BoxStream<'static, object_store::Result<Bytes>>, StoreError> {
         let response = self.objects.get(&self.object_path(key)).await;
         Ok(response.map_err(|source| self.error("read", key, source))?.into_stream())
+    }
+
+    /// Reads an object, piece by piece, and returns the digest of its content.
+    ///
+    /// # Errors
+    /// If the object does not exist, or the store fails.
+    pub async fn digest(&self, key: &str) -> Result<blake3::Hash, StoreError> {
+        let mut pieces = self.get_stream(key).await?;
+        let mut hasher = blake3::Hasher::new();
+        while let Some(piece) = pieces.next().await {
+            hasher.update(&piece.map_err(|source| self.error("read", key, source))?);
+        }
+        Ok(hasher.finalize())
     }
 
     /// Deletes an object. A missing object is not an error.

@@ -33,10 +33,11 @@ pub const SECRET_KEY: &str = "dqa-test-secret";
 const NAMES_BYTES_MAX: usize = 166;
 const NAMES_BYTES_MAX_IN_PARTS: usize = 134;
 
-/// How the server handles a put with the condition that the object does not exist (`If-None-Match: *`).
+/// How the server handles a put with a condition: that the object does not exist (`If-None-Match: *`), or that it is the one
+/// that was read (`If-Match`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConditionalPuts {
-    /// The second put fails because the object exists.
+    /// A put fails if its condition does not hold: the second of two puts, because the object exists.
     #[default]
     Supported,
     /// The second put overwrites the object, as older MinIO, Ceph and SeaweedFS do.
@@ -256,10 +257,10 @@ async fn buffered(body: Option<StreamingBlob>) -> S3Result<Option<StreamingBlob>
 impl S3 for Objects {
     async fn put_object(&self, mut request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         request.input.body = buffered(request.input.body.take()).await?;
-        if request.input.if_none_match.is_some() {
+        if request.input.if_none_match.is_some() || request.input.if_match.is_some() {
             match self.conditional {
                 ConditionalPuts::Supported => {}
-                ConditionalPuts::Ignored => request.input.if_none_match = None,
+                ConditionalPuts::Ignored => (request.input.if_none_match, request.input.if_match) = (None, None),
                 ConditionalPuts::Refused => return Err(s3_error!(NotImplemented, "no conditional puts here")),
             }
         }

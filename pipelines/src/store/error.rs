@@ -87,6 +87,11 @@ impl StoreError {
         matches!(self, StoreError::Object { source, .. } if exists(source))
     }
 
+    /// Returns whether the object was not replaced because its content is not the one that was read.
+    pub fn is_changed(&self) -> bool {
+        matches!(self, StoreError::Object { source: object_store::Error::Precondition { .. }, .. })
+    }
+
     /// Returns whether the error concerns one object alone (it is missing, or may not be read), so that others may be
     /// available.
     pub fn is_object_specific(&self) -> bool {

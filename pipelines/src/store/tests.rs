@@ -76,3 +76,25 @@ fn invalid_addresses_are_refused() {
         assert!(error.to_string().contains(address), "{error}");
     }
 }
+
+#[tokio::test]
+async fn an_object_is_replaced_only_if_it_is_the_one_that_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Store::open(dir.path().to_str().unwrap(), FilePath::new("")).unwrap();
+    let objects = Arc::new(object_store::memory::InMemory::new());
+    let remote = Store::from_object_store(objects, Url::parse("s3://bucket/").unwrap());
+    for store in [local, remote] {
+        store.put("a/b.json", "one".into()).await.unwrap();
+        let (bytes, read) = store.get_versioned("a/b.json").await.unwrap();
+        assert_eq!(bytes, "one");
+        let writes = ["two", "two", "two", "two"].map(|text| store.replace("a/b.json", text.into(), &read));
+        let written = futures::future::join_all(writes).await;
+        assert_eq!(written.iter().filter(|write| write.is_ok()).count(), 1, "{written:?}");
+        assert!(written.into_iter().filter_map(Result::err).all(|error| error.is_changed()));
+        assert_eq!(store.get("a/b.json").await.unwrap(), "two");
+        let (_, read) = store.get_versioned("a/b.json").await.unwrap();
+        store.delete("a/b.json").await.unwrap();
+        assert!(store.replace("a/b.json", "three".into(), &read).await.unwrap_err().is_changed());
+        assert!(store.get("a/b.json").await.unwrap_err().is_not_found());
+    }
+}
