@@ -2,11 +2,11 @@
 //! store knows about a run. Parts are shared by all runs whose plans name them.
 
 mod lookup;
+mod read_all;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +19,10 @@ use crate::picture_limits::PictureLimits;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
+pub use read_all::StoredRuns;
+
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
-
-/// Records that are read at the same time.
-const READS_MAX: usize = 16;
 
 /// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -377,19 +376,6 @@ impl RunRecord {
         };
         let wrong = |source| RunRecordError::Record { run: name.to_string(), source };
         serde_json::from_slice(&bytes).map(Some).map_err(wrong)
-    }
-
-    /// Reads the records of all runs of a store, the oldest first.
-    ///
-    /// # Errors
-    /// If the store fails, or a record is invalid.
-    pub async fn read_all(store: &Store) -> Result<Vec<RunRecord>, RunRecordError> {
-        let names: Vec<RunName> = store.list_folders(RUNS).await?.iter().filter_map(|name| name.parse().ok()).collect();
-        let read = names.into_iter().map(|name| async move { RunRecord::find(store, &name).await });
-        let found: Vec<Option<RunRecord>> = futures::stream::iter(read).buffered(READS_MAX).try_collect().await?;
-        let mut records: Vec<RunRecord> = found.into_iter().flatten().collect();
-        records.sort_by_key(|record| record.created);
-        Ok(records)
     }
 
     /// Writes the record atomically.

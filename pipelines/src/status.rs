@@ -81,7 +81,7 @@ impl RunStatus {
     /// Reads the current status of all runs of a store, the oldest first.
     ///
     /// # Errors
-    /// If the store fails, or a record is invalid.
+    /// If the store fails.
     pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunRecordError> {
         Ok(RunStatus::read_each(store, RunRecord::read_all(store).await?, &ProgressCounter::default()).await?)
     }

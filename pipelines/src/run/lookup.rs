@@ -59,7 +59,7 @@ impl RunRecord {
     /// has no rows, and is returned only if there is no other.
     ///
     /// # Errors
-    /// If the store fails, a record is invalid, or there is no run.
+    /// If the store fails, or there is no run.
     pub async fn last_used(store: &Store) -> Result<RunRecord, RunRecordError> {
         let records = RunRecord::read_all(store).await?;
         let was_planned = |record: &RunRecord| record.state != RunState::Failed || !record.parts.is_empty();
@@ -75,7 +75,12 @@ impl Hint for RunRecordError {
             RunRecordError::Unknown { .. } => "`dqa-coord runs` lists them",
             RunRecordError::Ambiguous { .. } => "give more of the name; `dqa-coord runs` lists them all",
             RunRecordError::NoRuns { .. } => "`dqa-coord submit` creates one; --store names the store to look in",
-            RunRecordError::Store(_) | RunRecordError::Record { .. } => return None,
+            RunRecordError::Record { run, .. } => {
+                return Some(format!(
+                    "the run's parts are kept: delete {RUNS}/{run}/run.json in the store, and submit the run again"
+                ));
+            }
+            RunRecordError::Store(_) => return None,
         };
         Some(hint.to_owned())
     }

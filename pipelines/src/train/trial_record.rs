@@ -6,9 +6,11 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::setup::Setup;
 use super::trial::{ModelRef, TRIALS, Trial, trial_key};
+use crate::causes;
 use crate::names::DatasetName;
 use crate::store::{Store, StoreError};
 use crate::trained_on::TrainedOn;
@@ -177,14 +179,18 @@ impl TrialRecord {
         serde_json::from_slice(&bytes).map(Some).map_err(invalid)
     }
 
-    /// Reads the records of all trials of a store, oldest first.
+    /// Reads the records of all trials of a store that can be read, oldest first. The others are logged.
     ///
     /// # Errors
-    /// The store fails, or a record is invalid.
-    pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, TrialRecordError> {
+    /// The store fails.
+    pub async fn all(store: &Store) -> Result<Vec<TrialRecord>, StoreError> {
         let mut records = Vec::new();
         for name in store.list_folders(TRIALS).await? {
-            records.extend(TrialRecord::find(store, &name).await?);
+            match TrialRecord::find(store, &name).await {
+                Ok(record) => records.extend(record),
+                Err(TrialRecordError::Store(error)) if !error.is_object_specific() => return Err(error),
+                Err(error) => warn!(trial = name, error = %causes(&error), "the trial is left out"),
+            }
         }
         records.sort_by_key(|record| record.created);
         Ok(records)
