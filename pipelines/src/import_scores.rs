@@ -81,7 +81,8 @@ pub async fn import_scores(store: &Store, data: &DataSet, options: &ImportOption
     provenance.extend(table_provenance(options, &address, &table.digest));
     let import = Import { store, data, metric, scores: &table.scores, run: &options.run, provenance };
     let parts = import.write_parts().await?;
-    let record = import.record(parts, earlier.as_ref()).await?;
+    let mut record = import.record(parts, earlier.as_ref());
+    count_parts(store, &mut record).await?;
     record.write(store).await?;
     remove_replaced_parts(store, earlier.as_ref(), &record).await?;
     Ok(record)
@@ -220,11 +221,11 @@ impl Import<'_> {
     }
 
     /// Returns the record of the complete run.
-    async fn record(&self, parts: Vec<PartRef>, earlier: Option<&RunRecord>) -> Result<RunRecord, StoreError> {
+    fn record(&self, parts: Vec<PartRef>, earlier: Option<&RunRecord>) -> RunRecord {
         let scored = self.scores.iter().filter(|score| matches!(score, TableScore::Value(_))).count() as u64;
         let pictures = self.scores.len() as u64;
         let now = Timestamp::now();
-        let mut record = RunRecord {
+        RunRecord {
             name: self.run.clone(),
             state: RunState::Complete,
             created: earlier.map_or(now, |earlier| earlier.created),
@@ -233,15 +234,13 @@ impl Import<'_> {
             fingerprint: if self.metric.is_clip_dqa() { self.metric.fingerprint.clone() } else { String::new() },
             counts: RunCounts { pictures, windows: pictures, scored, failed: pictures - scored },
             counted: None,
+            parts_digest: None,
             provenance: self.provenance.clone(),
             parts,
             request: None,
             failure: None,
             hint: None,
-        };
-        let listing = PartListing::read(self.store, std::slice::from_ref(&record)).await?;
-        record.counted = listing.digest(&record.parts);
-        Ok(record)
+        }
     }
 
     /// Returns the settings of a run without a model.
@@ -269,6 +268,14 @@ impl Import<'_> {
             metric_parameters: None,
         }
     }
+}
+
+/// Records which versions of the parts the record's counts are of, and the digest of their content.
+async fn count_parts(store: &Store, record: &mut RunRecord) -> Result<(), StoreError> {
+    let listing = PartListing::read(store, std::slice::from_ref(record)).await?;
+    record.counted = listing.digest(&record.parts);
+    record.parts_digest = parts::find_digest_of_all(store, &record.parts).await?;
+    Ok(())
 }
 
 /// Removes the parts that only the earlier record of a run names: they hold older versions of its rows.

@@ -87,6 +87,10 @@ pub struct RunRecord {
     /// The digest of the versions of the parts that `counts` was counted from. None if some were missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<String>,
+    /// The digest of the content of the parts that the run was completed with ([`crate::parts::digest_of_all`]). The report's
+    /// files name it too. None if it was not complete since the parts were planned, or in records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts_digest: Option<String>,
     /// The programs and machines that took part, by setting.
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.

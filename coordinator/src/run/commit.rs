@@ -28,6 +28,7 @@ pub async fn commit(store: &Store, plan: &mut RunPlan, mut record: RunRecord) ->
     record.state = RunState::Complete;
     record.counts = plan.counts();
     record.counted = listing.digest(&record.parts);
+    record.parts_digest = Some(plan.parts_digest());
     record.updated = Timestamp::now();
     record.write(store).await?;
     Ok(record)

@@ -185,6 +185,14 @@ impl RunPlan {
         Ok(())
     }
 
+    /// Returns the digest of the parts that the store has: of all parts, once none is missing.
+    pub fn parts_digest(&self) -> String {
+        parts::digest_of_all(self.parts().filter_map(|(_, part)| match part.state {
+            PlannedPartState::Done(counts) => Some((part.key.as_str(), counts.digest)),
+            PlannedPartState::Missing { .. } => None,
+        }))
+    }
+
     /// Marks the parts with failed rows as missing. Their rows with a score are reused.
     pub fn retry_failed(&mut self) {
         for part in self.shards.iter_mut().flat_map(|shard| &mut shard.parts) {

@@ -39,6 +39,7 @@ impl Submission {
             fingerprint: self.fingerprint.clone(),
             counts: earlier_planned.map_or_else(RunCounts::default, |earlier| earlier.counts),
             counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
+            parts_digest: None,
             provenance,
             parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
             request: None,

@@ -192,6 +192,7 @@ async fn make_record(
         // The run stays as it is, whoever submitted it; only its time of use is new.
         record.state = RunState::Complete;
         record.counted = earlier.counted.clone();
+        record.parts_digest = earlier.parts_digest.clone();
         record.request = earlier.request.clone();
         record.provenance = earlier.provenance.clone();
     } else {
