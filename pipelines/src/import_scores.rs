@@ -16,6 +16,7 @@ use crate::dataset::{DataSet, Definition, ScoreColumns, TableScore, read_scores}
 use crate::digest;
 use crate::metric::{CLIP_DQA, Direction, MetricSelection, MetricSpec};
 use crate::names::{AlgorithmName, DatasetName, MetricName, RunName};
+use crate::part_removal;
 use crate::parts::{self, PartState};
 use crate::picture_limits::PictureLimits;
 use crate::plan::{self, SHARD_WINDOWS_MAX, Shard, ShardCut, ShardPart};
@@ -82,6 +83,9 @@ pub async fn import_scores(store: &Store, data: &DataSet, options: &ImportOption
     let import = Import { store, data, metric, scores: &table.scores, run: &options.run, provenance };
     let parts = import.write_parts().await?;
     let mut record = import.record(parts, earlier.as_ref());
+    record.write(store).await?;
+    // A removal by another process may have taken parts before the record named them.
+    import.write_parts().await?;
     count_parts(store, &mut record).await?;
     record.write(store).await?;
     remove_replaced_parts(store, earlier.as_ref(), &record).await?;
@@ -286,14 +290,8 @@ async fn remove_replaced_parts(
 ) -> Result<(), ImportError> {
     let kept: HashSet<&str> = record.parts.iter().map(|part| part.key.as_str()).collect();
     let replaced = earlier.into_iter().flat_map(|earlier| &earlier.parts);
-    let replaced: Vec<&str> = replaced.map(|part| part.key.as_str()).filter(|key| !kept.contains(key)).collect();
-    if replaced.is_empty() {
-        return Ok(());
-    }
-    let records = RunRecord::read_all(store).await?;
-    let named: HashSet<&str> = records.iter().flat_map(|record| &record.parts).map(|part| part.key.as_str()).collect();
-    for key in replaced.into_iter().filter(|key| !named.contains(key)) {
-        store.delete(key).await?;
-    }
+    let replaced: Vec<String> =
+        replaced.map(|part| part.key.clone()).filter(|key| !kept.contains(key.as_str())).collect();
+    part_removal::remove_unnamed(store, replaced).await?;
     Ok(())
 }

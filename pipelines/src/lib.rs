@@ -14,6 +14,7 @@ pub mod import_scores;
 pub mod metric;
 pub mod model_spec;
 pub mod names;
+pub mod part_removal;
 pub mod parts;
 pub mod picture_limits;
 pub mod plan;

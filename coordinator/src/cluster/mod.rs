@@ -22,6 +22,7 @@ mod election;
 mod grpc_status;
 mod leader_gate;
 mod model_files;
+mod orphan_collection;
 mod poll_gateway;
 mod run_lifecycle;
 mod run_registry;

@@ -312,7 +312,7 @@ async fn register_datasets(plane: &ControlPlane, run: &ActiveRun, work: &RunPlan
 }
 
 /// Writes the plan into the run's record and adds the missing shards to the scheduler.
-async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan) -> Result<(), Interruption> {
+async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, mut work: RunPlan) -> Result<(), Interruption> {
     let _control = run.lock_control().await;
     let mut record = run.record();
     let request = record.request.clone().context("the run's record lacks its request")?;
@@ -335,6 +335,9 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, work: RunPlan
     }
     record.updated = Timestamp::now();
     retry_transient(async || record.write(&plane.store).await).await?;
+    if retry_transient(async || work.drop_vanished_parts(&plane.store).await).await? {
+        run::record_plan(&mut record, &work, &trained_on);
+    }
     let plan = ScheduledPlan::new(work, run::part_metadata(&record));
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");

@@ -28,6 +28,7 @@ use super::api::Api;
 use super::control_plane::{ControlPlane, ControlPlaneSettings};
 use super::election::Election;
 use super::leader_gate::LeaderGate;
+use super::orphan_collection::collect_forever;
 use super::poll_gateway::PollGateway;
 use super::run_lifecycle;
 use super::scheduler::Policy;
@@ -187,6 +188,7 @@ async fn lead_until_superseded(
         leader = election.hold_leadership() => leader,
         () = tick_forever(&plane) => "nobody".to_owned(),
         () = continue_stored_runs(&plane) => "nobody".to_owned(),
+        () = collect_forever(&plane.store) => "nobody".to_owned(),
     };
     gate.close(&leader);
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;

@@ -185,6 +185,26 @@ impl RunPlan {
         Ok(())
     }
 
+    /// Lists the folders again, and marks as missing the parts that are no longer there. Whoever begins a run calls this after
+    /// its record names the parts: until then, another process may remove them ([`dqa_pipelines::part_removal`]). Returns
+    /// whether one has vanished.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn drop_vanished_parts(&mut self, store: &Store) -> Result<bool, StoreError> {
+        let listed = self.list_folders(store).await?;
+        let existing: HashSet<&str> = listed.values().flatten().map(|part| part.key.as_str()).collect();
+        let mut has_vanished = false;
+        for part in self.shards.iter_mut().flat_map(|shard| &mut shard.parts) {
+            if matches!(part.state, PlannedPartState::Done(_)) && !existing.contains(part.key.as_str()) {
+                warn!(part = part.key, "a part was removed while the run was planned, and is made again");
+                part.state = PlannedPartState::Missing { reuse: Vec::new() };
+                has_vanished = true;
+            }
+        }
+        Ok(has_vanished)
+    }
+
     /// Returns the digest of the parts that the store has: of all parts, once none is missing.
     pub fn parts_digest(&self) -> String {
         parts::digest_of_all(self.parts().filter_map(|(_, part)| match part.state {
@@ -351,4 +371,42 @@ fn available_metrics(dataset: &DataSet, metrics: &[MetricSpec]) -> Vec<usize> {
 /// Returns whether any picture of a data set has a reference of this kind.
 pub(super) fn has_reference(dataset: &DataSet, kind: ReferenceKind) -> bool {
     dataset.pictures.iter().any(|picture| dataset.reference(picture, kind).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use dqa_engine::shard::write_failed;
+    use dqa_pipelines::dataset::Picture;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_is_removed_after_it_was_found_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let picture = |scene: u32| Picture::new("dcp".parse().unwrap(), &format!("dcp/{scene}.png"));
+        let dataset = DataSet::new("d".parse().unwrap(), store.clone(), (0..4).map(picture).collect());
+        let settings = PlanSettings {
+            metrics: vec![MetricSpec::clip_dqa(&"ab".repeat(32))],
+            limits: PictureLimits::default(),
+            parameters: None,
+            shard_windows_max: 1,
+        };
+        let mut plan = RunPlan::new(vec![MeasuredDataSet { dataset, windows: vec![1; 4] }], settings);
+        let shards: Vec<Shard> = plan.shards(&store, false).collect();
+        for shard in &shards {
+            write_failed(&store, shard, "io", "gone").await.unwrap();
+        }
+        plan.find_parts(&store).await.unwrap();
+        assert_eq!(plan.missing().count(), 0);
+        assert!(!plan.drop_vanished_parts(&store).await.unwrap());
+        let digest = plan.parts_digest();
+        assert_eq!(parts::find_digest_of_all(&store, &plan.part_refs()).await.unwrap(), Some(digest));
+        store.delete(&shards[0].parts[0].key()).await.unwrap();
+        assert!(plan.drop_vanished_parts(&store).await.unwrap());
+        let missing: Vec<String> = plan.missing().map(PlannedShard::missing_name).collect();
+        assert_eq!(missing, [shards[0].name()]);
+    }
 }

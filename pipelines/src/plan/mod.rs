@@ -12,7 +12,7 @@ use crate::digest;
 use crate::metric::MetricSpec;
 use crate::names::AlgorithmName;
 use crate::picture_limits::PictureLimits;
-use crate::tables::scores::SCORES_VERSION;
+use crate::tables::scores::{SCORES, SCORES_VERSION};
 
 pub use shard::{Shard, ShardPart, ShardPicture, ShardReference, join_part_names, shard_pictures};
 
@@ -190,6 +190,16 @@ pub fn fingerprint_prefix(fingerprint: &str) -> &str {
 pub fn hash_prefix_of_part(part: &str, fingerprint: &str) -> Option<HashPrefix> {
     let rest = part.strip_prefix(fingerprint_prefix(fingerprint))?.strip_prefix('-')?;
     HashPrefix::parse(rest.split_once('-')?.0)
+}
+
+/// Returns whether an object's key has the form of a part's: another file in the folder of parts is none.
+pub fn is_part_key(key: &str) -> bool {
+    let names: Vec<&str> = key.split('/').collect();
+    let [SCORES, dataset, algorithm, file] = names[..] else { return false };
+    let Some(part) = file.strip_suffix(".parquet") else { return false };
+    let fields: Vec<&str> = part.split('-').collect();
+    let is_name = matches!(fields[..], [_, prefix, _] if HashPrefix::parse(prefix).is_some());
+    is_name && dataset.starts_with("by_dataset=") && algorithm.starts_with("by_algorithm=")
 }
 
 #[cfg(test)]

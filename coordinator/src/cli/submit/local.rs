@@ -217,6 +217,9 @@ async fn score_and_commit(
 ) -> anyhow::Result<Result<RunRecord, StopSignal>> {
     let claim = Claim::acquire(store, &record.name).await.map_err(with_own_hint)?;
     record.write(store).await?;
+    if plan.drop_vanished_parts(store).await? {
+        note(format_args!("parts were removed by another run meanwhile: they are scored again"));
+    }
     notify_planned(&record.name);
     let name = record.name.clone();
     let work = async {
