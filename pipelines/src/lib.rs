@@ -26,6 +26,7 @@ pub mod run_process;
 pub mod run_progress;
 pub mod status;
 pub mod store;
+pub mod store_check;
 pub mod study;
 pub mod tables;
 pub mod text_table;

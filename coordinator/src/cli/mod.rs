@@ -28,6 +28,7 @@ mod runs;
 mod site;
 mod status;
 mod stop_signal;
+mod store;
 mod study;
 mod submit;
 mod train;
@@ -93,6 +94,8 @@ enum Command {
     Runs(runs::Args),
     /// Shows a run's progress.
     Status(status::Args),
+    /// Checks and repairs a store.
+    Store(store::Args),
     /// Serves the pages of a store on this machine.
     View(view::Args),
     /// Writes the pages of a run as a folder to publish.
