@@ -239,6 +239,7 @@ impl Import<'_> {
             counts: RunCounts { pictures, windows: pictures, scored, failed: pictures - scored },
             counted: None,
             parts_digest: None,
+            term: None,
             provenance: self.provenance.clone(),
             parts,
             request: None,

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod file_kinds;
 pub mod header_index;
 pub mod import_scores;
+pub mod leader;
 pub mod metric;
 pub mod model_spec;
 pub mod names;

@@ -1,12 +1,14 @@
 //! A run's record: what was requested, with which model, on which machines, and which parts are the result. It is all that a
 //! store knows about a run. Parts are shared by all runs whose plans name them.
 
+mod fenced_write;
 mod lookup;
 mod read_all;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ use crate::picture_limits::PictureLimits;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
+pub use fenced_write::RecordWriter;
 pub use read_all::StoredRuns;
 
 /// The folder of runs in a store.
@@ -91,6 +94,9 @@ pub struct RunRecord {
     /// files name it too. None if it was not complete since the parts were planned, or in records of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parts_digest: Option<String>,
+    /// The term of the coordinator that wrote the record last. A coordinator of an earlier term does not write it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
     /// The programs and machines that took part, by setting.
     pub provenance: BTreeMap<String, String>,
     /// Every part of the result, in the order of the plan.
@@ -302,6 +308,16 @@ pub enum RunRecordError {
         #[source]
         source: serde_json::Error,
     },
+    /// A coordinator that was superseded wanted to write the record.
+    #[error("the record of run `{run}` was written by the coordinator of term {later}; this one had term {term}")]
+    Superseded {
+        /// The run's name.
+        run: String,
+        /// The term of the coordinator that wanted to write.
+        term: u64,
+        /// The later term.
+        later: u64,
+    },
     /// The run does not exist.
     #[error("there is no run `{run}` in {store}{}", suggestion(similar))]
     Unknown {
@@ -387,15 +403,18 @@ impl RunRecord {
     /// # Errors
     /// If the store fails.
     pub async fn write(&self, store: &Store) -> Result<(), RunRecordError> {
-        let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
-        Ok(store.put(&RunRecord::key(&self.name), text.into()).await?)
+        Ok(store.put(&RunRecord::key(&self.name), self.to_text()).await?)
+    }
+
+    fn to_text(&self) -> Bytes {
+        serde_json::to_vec_pretty(self).expect("a record has text for keys").into()
     }
 
     /// Deletes the record of a run. For a run that was never planned: it has nothing else.
     ///
     /// # Errors
     /// If the store fails.
-    pub async fn delete(store: &Store, name: &RunName) -> Result<(), RunRecordError> {
+    async fn delete(store: &Store, name: &RunName) -> Result<(), RunRecordError> {
         store.delete(&RunRecord::key(name)).await?;
         store.remove_empty_folder(&format!("{RUNS}/{name}")).await;
         Ok(())

@@ -101,6 +101,12 @@ impl RunProcess {
         self.is_alive_as_seen_from(machine().as_deref(), start_time, written, now)
     }
 
+    /// Returns whether the process ran on this machine and is gone. Of a process elsewhere nothing is known.
+    pub fn is_known_to_have_ended(&self) -> bool {
+        let is_here = machine().is_some_and(|machine| self.identity.machine == Some(machine));
+        is_here && self.identity.started.is_some() && start_time(self.id) != self.identity.started
+    }
+
     /// Returns what [`RunProcess::is_alive`] would on `machine`, where `start_time` returns when a living process was started.
     fn is_alive_as_seen_from(
         &self,
@@ -186,5 +192,8 @@ mod tests {
         assert!(own.is_alive(Timestamp::now(), Timestamp::now()));
         let text = serde_json::to_string(&own).unwrap();
         assert!(serde_json::from_str::<RunProcess>(&text).unwrap().is_same(&own), "{text}");
+        assert!(!own.is_known_to_have_ended());
+        let gone = RunProcess { id: u32::MAX, ..own };
+        assert_eq!(gone.is_known_to_have_ended(), cfg!(target_os = "linux"));
     }
 }

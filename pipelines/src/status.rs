@@ -5,16 +5,13 @@ use std::fmt;
 
 use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
-use serde::Deserialize;
 
+use crate::leader::Leader;
 use crate::names::RunName;
 use crate::run::{RunRecord, RunRecordError, RunState};
 use crate::run_process::RunProcess;
 use crate::run_progress::{Progress, ProgressCounter};
 use crate::store::{Store, StoreError};
-
-/// The folder of coordinators in a store. Each writes heartbeats into its own object while it leads.
-pub const COORDINATORS: &str = "coordinators";
 
 /// Process objects that are read at the same time.
 const READS_MAX: usize = 16;
@@ -58,14 +55,6 @@ impl fmt::Display for RunOwner {
             RunOwner::Coordinator { id, seen, .. } => write!(f, "coordinator {id}, last seen at {seen:.0}"),
         }
     }
-}
-
-/// The fields of a coordinator's object that matter here.
-#[derive(Deserialize)]
-struct Leader {
-    id: String,
-    #[serde(default)]
-    ended: bool,
 }
 
 impl RunStatus {
@@ -166,13 +155,9 @@ async fn processes(store: &Store, records: &[RunRecord]) -> Result<Vec<Option<(R
 
 /// Reads the coordinator that led last. None if the store never had one.
 async fn coordinator(store: &Store) -> Result<Option<RunOwner>, StoreError> {
-    let listed = store.list_sorted(COORDINATORS).await?;
-    let Some(newest) = listed.last() else { return Ok(None) };
-    let found = async { Ok::<_, StoreError>((store.get(&newest.key).await?, store.modified(&newest.key).await?)) };
-    let (bytes, seen) = match found.await {
-        Err(error) if error.is_not_found() => return Ok(None),
-        other => other?,
-    };
-    let leader: Option<Leader> = serde_json::from_slice(&bytes).ok();
-    Ok(leader.map(|Leader { id, ended }| RunOwner::Coordinator { id, seen, has_ended: ended }))
+    let Some(Leader { id, term, ended: has_ended, .. }) = Leader::newest(store).await? else { return Ok(None) };
+    match store.modified(&Leader::key(term)).await {
+        Err(error) if error.is_not_found() => Ok(None),
+        seen => Ok(Some(RunOwner::Coordinator { id, seen: seen?, has_ended })),
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::Shard;
-use dqa_pipelines::run::{RunCounts, RunRecord, RunState};
+use dqa_pipelines::run::{RecordWriter, RunCounts, RunRecord, RunState};
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ pub(super) type RunEvents = mpsc::UnboundedReceiver<(Option<RunId>, RunEvent)>;
 
 pub(super) struct ActiveRun {
     pub(super) name: RunName,
+    /// The term of the leader that drives the run.
+    term: u64,
     /// Held while the run's state changes, here and in the store.
     control: Arc<tokio::sync::Mutex<()>>,
     progress: Mutex<CommitProgress>,
@@ -103,10 +105,11 @@ impl ScheduledPlan {
 }
 
 impl ActiveRun {
-    pub(super) fn new(record: RunRecord) -> Arc<ActiveRun> {
+    pub(super) fn new(record: RunRecord, term: u64) -> Arc<ActiveRun> {
         let (event_sender, events) = mpsc::unbounded_channel();
         Arc::new(ActiveRun {
             name: record.name.clone(),
+            term,
             control: Arc::default(),
             progress: Mutex::new(CommitProgress {
                 counts: record.counts,
@@ -257,7 +260,7 @@ impl ActiveRun {
     /// Changes the record, here and in the store.
     ///
     /// # Errors
-    /// When the store fails. Nothing is changed then.
+    /// When a later leader has the run, or the store fails. Nothing is changed then.
     pub(super) async fn update_record(
         &self,
         store: &Store,
@@ -274,7 +277,7 @@ impl ActiveRun {
         };
         change(&mut record);
         record.updated = Timestamp::now();
-        record.write(store).await?;
+        record.write_by(store, RecordWriter::Leader { term: self.term }).await?;
         self.progress.lock().record = record;
         self.notify_changed();
         Ok(())

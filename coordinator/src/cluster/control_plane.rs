@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use dqa_pipelines::run::RecordWriter;
 use dqa_pipelines::run_progress::ProgressCounter;
 use dqa_pipelines::store::Store;
 use dqa_service::cluster::ShuffleClient;
@@ -21,6 +22,8 @@ use crate::run::Roots;
 pub(super) struct ControlPlane {
     pub(super) coordinator_id: String,
     pub(super) store: Store,
+    /// The term of this leader.
+    pub(super) term: u64,
     /// Counts the progress of runs that are not scheduled.
     pub(super) counter: ProgressCounter,
     pub(super) roots: Roots,
@@ -36,7 +39,7 @@ pub(super) struct ControlPlaneSettings {
     pub(super) store: Store,
     pub(super) roots: Roots,
     pub(super) policy: Policy,
-    /// The term of this leader, which numbers its attempts.
+    /// The term of this leader, which numbers its attempts and is in the records that it writes.
     pub(super) term: u64,
     pub(super) shuffle_client: ShuffleClient,
 }
@@ -55,6 +58,7 @@ impl ControlPlane {
         Ok(Arc::new(ControlPlane {
             coordinator_id,
             store,
+            term,
             counter: ProgressCounter::default(),
             roots,
             scheduler,
@@ -62,6 +66,11 @@ impl ControlPlane {
             runs: RunRegistry::default(),
             backend,
         }))
+    }
+
+    /// Returns this leader as the writer of records.
+    pub(super) fn record_writer(&self) -> RecordWriter {
+        RecordWriter::Leader { term: self.term }
     }
 
     pub(super) fn tally(&self, id: RunId) -> Tally {

@@ -7,38 +7,26 @@
 //! while. It is a lease then, which two coordinators that start at once may both have until the next heartbeat shows
 //! one of them that the other has overwritten it.
 //!
-//! Two coordinators that both believe they lead do no harm, because a part does not depend on the coordinator that dispatched
-//! it. Some shards are scored twice until the older one notices.
+//! A leader that was stopped, and goes on when another leads, does no harm: a part does not depend on the coordinator that
+//! dispatched it, and a run's record is not written by a leader of an earlier term (`RunRecord::write_by`). Some shards are
+//! scored twice until the older one notices.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
+use dqa_pipelines::leader::Leader;
+use dqa_pipelines::run_process::RunProcess;
 use dqa_pipelines::store::{ConditionalCreate, Store, StoreError};
-use serde::{Deserialize, Serialize};
+use dqa_service::program::host;
 use tracing::{info, warn};
 
-const LEADERS: &str = "coordinators";
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 /// Time from writing a lease to reading it again: longer than another coordinator takes from its read to its write.
 const LEASE_SETTLES_AFTER: Duration = HEARTBEAT_INTERVAL;
 /// Five heartbeats.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-
-/// A leader's object in the store. The names of its fields are stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Leader {
-    /// The coordinator's name, the same after a restart.
-    id: String,
-    term: u64,
-    beat: u64,
-    /// The leader has resigned.
-    ended: bool,
-    /// Tells two processes of one name apart.
-    #[serde(default)]
-    process: String,
-}
 
 /// How one of several candidates becomes the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +43,11 @@ pub(super) struct Election {
     method: ElectionMethod,
 }
 
-fn key(term: u64) -> String {
-    format!("{LEADERS}/{term:010}.json")
-}
-
 impl Election {
     pub(super) fn new(store: Store, id: String) -> Election {
         let process = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-        let own = Leader { id, term: 0, beat: 0, ended: true, process };
+        let runs_as = Some(RunProcess::current(host()));
+        let own = Leader { id, term: 0, beat: 0, ended: true, process, runs_as };
         Election { store, own, method: ElectionMethod::ConditionalCreate }
     }
 
@@ -111,17 +96,15 @@ impl Election {
         last_seen: &mut Option<(Leader, Instant)>,
         on_leader: &impl Fn(&str),
     ) -> Result<bool, StoreError> {
-        let newest = self.newest().await?;
-        let term = match newest {
+        let term = match Leader::newest(&self.store).await? {
             None => 1,
             Some(leader) => {
                 on_leader(&leader.id);
-                let may_follow = leader.ended || leader.id == self.own.id;
                 let is_silent = match last_seen {
                     Some((before, since)) if *before == leader => since.elapsed() > SILENCE_MAX,
                     _ => false,
                 };
-                if !may_follow && !is_silent {
+                if !leader.has_ended() && !is_silent {
                     if last_seen.as_ref().is_none_or(|(before, _)| *before != leader) {
                         *last_seen = Some((leader, Instant::now()));
                     }
@@ -136,13 +119,13 @@ impl Election {
         }
         self.own = candidate;
         info!(id = self.own.id, term, "leads");
-        self.delete_older().await;
+        Leader::delete_older(&self.store, term).await;
         Ok(true)
     }
 
     /// Writes a candidate's object, and returns whether the candidate won.
     async fn campaign(&self, candidate: &Leader) -> Result<bool, StoreError> {
-        let (key, text) = (key(candidate.term), to_json(candidate));
+        let (key, text) = (Leader::key(candidate.term), to_json(candidate));
         if self.method == ElectionMethod::ConditionalCreate {
             return match self.store.put_if_absent(&key, text).await {
                 Ok(()) => Ok(true),
@@ -152,7 +135,7 @@ impl Election {
         }
         self.store.put(&key, text).await?;
         tokio::time::sleep(LEASE_SETTLES_AFTER).await;
-        let newest = self.newest().await?;
+        let newest = Leader::newest(&self.store).await?;
         Ok(newest.is_some_and(|newest| newest == *candidate))
     }
 
@@ -160,7 +143,7 @@ impl Election {
     pub(super) async fn hold_leadership(&mut self) -> String {
         loop {
             tokio::time::sleep(HEARTBEAT_INTERVAL).await;
-            match self.newest().await {
+            match Leader::newest(&self.store).await {
                 Ok(Some(leader)) if self.is_superseded_by(&leader) => {
                     self.own.ended = true;
                     return leader.id;
@@ -172,7 +155,7 @@ impl Election {
                 }
             }
             self.own.beat += 1;
-            if let Err(error) = self.store.put(&key(self.own.term), to_json(&self.own)).await {
+            if let Err(error) = self.write().await {
                 warn!(error = %causes(&error), "cannot write a heartbeat");
             }
         }
@@ -185,39 +168,22 @@ impl Election {
         newest.term > self.own.term || (newest.term == self.own.term && is_other_process)
     }
 
+    async fn write(&self) -> Result<(), StoreError> {
+        self.store.put(&Leader::key(self.own.term), to_json(&self.own)).await
+    }
+
     /// Gives up the leadership, if this coordinator leads, so that another can take over at once.
     pub(super) async fn resign(&mut self) {
         if self.own.ended {
             return;
         }
         self.own.ended = true;
-        if let Err(error) = self.store.put(&key(self.own.term), to_json(&self.own)).await {
-            warn!(error = %causes(&error), "cannot write the resignation: other coordinators take over after a delay");
-        }
-    }
-
-    async fn newest(&self) -> Result<Option<Leader>, StoreError> {
-        let listed = self.store.list_sorted(LEADERS).await?;
-        let Some(newest) = listed.last() else {
-            return Ok(None);
-        };
-        let term = newest.key.rsplit('/').next().and_then(|name| name.strip_suffix(".json")?.parse().ok());
-        let bytes = match self.store.get(&newest.key).await {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
-        let (id, process) = ("unknown".to_owned(), String::new());
-        let unreadable = Leader { id, term: term.unwrap_or(0), beat: 0, ended: false, process };
-        Ok(Some(serde_json::from_slice(&bytes).unwrap_or(unreadable)))
-    }
-
-    async fn delete_older(&self) {
-        let Ok(listed) = self.store.list_sorted(LEADERS).await else {
+        // A leader that was stopped may have been superseded meanwhile: then the object is another one's, or deleted.
+        if matches!(Leader::newest(&self.store).await, Ok(Some(newest)) if self.is_superseded_by(&newest)) {
             return;
-        };
-        for older in listed.iter().filter(|object| object.key < key(self.own.term)) {
-            // If this fails, the next leader deletes it.
-            let _ = self.store.delete(&older.key).await;
+        }
+        if let Err(error) = self.write().await {
+            warn!(error = %causes(&error), "cannot write the resignation: other coordinators take over after a delay");
         }
     }
 }
@@ -240,14 +206,24 @@ mod tests {
         let (mut a, mut b) = (election("a"), election("b"));
         assert_eq!(a.wait_for_leadership(|_| {}).await, 1);
         assert!(!b.try_to_lead(&mut None, &|id| assert_eq!(id, "a")).await.unwrap());
-        // A coordinator that was killed and started again does not wait for itself.
+        // Another process of the same name does not depose a leader that works.
+        assert!(!election("a").try_to_lead(&mut None, &|_| {}).await.unwrap());
+        // A coordinator that was killed and started again on its machine does not wait for itself.
+        let gone = RunProcess { id: u32::MAX, ..RunProcess::current("here".to_owned()) };
+        store.put(&Leader::key(1), to_json(&Leader { runs_as: Some(gone), ..a.own.clone() })).await.unwrap();
         let mut again = election("a");
         assert_eq!(again.wait_for_leadership(|_| {}).await, 2);
+        // The one that was thought to be gone notices it, and leaves the later leader's object alone.
+        assert_eq!(a.hold_leadership().await, "a");
+        a.resign().await;
+        // A stray file that sorts last hides no leader.
+        store.put("coordinators/zzz.json", "{}".into()).await.unwrap();
         // A leader that writes no heartbeats is superseded after a while; one that resigned, at once.
-        let leader = again.newest().await.unwrap().unwrap();
+        let leader = Leader::newest(&store).await.unwrap().unwrap();
         let long_ago = Instant::now().checked_sub(SILENCE_MAX + Duration::from_secs(1)).unwrap();
         assert!(b.try_to_lead(&mut Some((leader, long_ago)), &|_| {}).await.unwrap());
-        assert_eq!((b.own.term, store.list_sorted(LEADERS).await.unwrap().len()), (3, 1));
+        let left = store.list_sorted("coordinators").await.unwrap();
+        assert_eq!((b.own.term, left.len()), (3, 2), "{left:?}");
         assert_eq!(again.hold_leadership().await, "b", "the older one notices it");
         b.resign().await;
         assert_eq!(a.wait_for_leadership(|_| {}).await, 4);
@@ -279,9 +255,9 @@ mod tests {
         let mut leader = if a_leads { a } else { b };
         // Another one read before the leader wrote, and wrote after the leader's lease had settled.
         let late = Leader { id: "late".to_owned(), process: "another".to_owned(), ..leader.own.clone() };
-        store.put(&key(late.term), to_json(&late)).await.unwrap();
+        store.put(&Leader::key(late.term), to_json(&late)).await.unwrap();
         assert_eq!(leader.hold_leadership().await, "late");
         leader.resign().await;
-        assert_eq!(leader.newest().await.unwrap(), Some(late), "the other's lease is untouched");
+        assert_eq!(Leader::newest(&store).await.unwrap(), Some(late), "the other's lease is untouched");
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn from_run_error(error: RunRecordError) -> Status {
         RunRecordError::Unknown { .. } => (Code::NotFound, "unknown_run"),
         RunRecordError::NoRuns { .. } => (Code::NotFound, "no_runs"),
         RunRecordError::Ambiguous { .. } => (Code::InvalidArgument, "ambiguous_run"),
+        RunRecordError::Superseded { .. } => (Code::Unavailable, "superseded"),
         RunRecordError::Record { .. } => (Code::DataLoss, "bad_record"),
     };
     with_hint(refused(code, own, causes(&error).to_string()), error.hint())

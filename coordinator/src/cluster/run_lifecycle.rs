@@ -11,16 +11,17 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::metric::MetricSelection;
 use dqa_pipelines::model_spec::ModelSpec;
+use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunRequest, RunState};
+use dqa_pipelines::store::StoreError;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::{Hint, causes};
 use dqa_proto::v1::DeviceClass;
 use dqa_service::wire::device_class_from_name;
 use futures::FutureExt;
 use jiff::Timestamp;
-use tokio::runtime::Handle;
 use tracing::{Instrument, info, info_span, warn};
 
 use super::active_run::{ActiveRun, RunEvent, RunEvents, ScheduledPlan};
@@ -42,6 +43,8 @@ const REJECTED_HINT: &str = "nothing is kept of the run: correct the request, an
 /// Why a run stopped before it was complete.
 enum Interruption {
     Cancelled,
+    /// A user has submitted the run again meanwhile: it is planned again.
+    SubmittedAgain,
     Failed(anyhow::Error),
 }
 
@@ -63,17 +66,16 @@ impl<E: Into<anyhow::Error>> From<E> for Interruption {
     }
 }
 
-/// Drives a run until it has ended, on a thread of its own: planning, counting and reporting compute for seconds. A run
-/// that is driven already is driven again after that, if it is active then.
+/// Drives a run until it has ended. A run that is driven already is driven again after that, if it is active then.
 pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
     plane.runs.insert(run.clone());
-    let (plane, span, runtime) = (plane.clone(), info_span!("run", run = %run.name), Handle::current());
-    let (plane_left, run_left) = (plane.clone(), run.clone());
-    let thread = std::thread::Builder::new().name("run".to_owned());
-    let spawned = thread.spawn(move || runtime.block_on(drive(&plane, &run).instrument(span)));
-    if let Err(error) = spawned {
+    let (driven_plane, driven_run) = (plane.clone(), run.clone());
+    let span = info_span!("run", run = %run.name);
+    let lifecycle = move || async move { drive(&driven_plane, &driven_run).await }.instrument(span).boxed_local();
+    if let Err(error) = (plane.run_spawner)(Box::new(lifecycle)) {
         let error = anyhow!(error).context("the coordinator has no thread for the run");
-        tokio::spawn(async move { end(&plane_left, &run_left, Err(Interruption::Failed(error))).await });
+        let plane = plane.clone();
+        tokio::spawn(async move { end(&plane, &run, Err(Interruption::Failed(error))).await });
     }
 }
 
@@ -81,7 +83,7 @@ pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), RunRecordError> {
+pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), StoreError> {
     let mut started = Vec::new();
     for name in plane.store.list_folders(RUNS).await? {
         let Ok(name) = name.parse() else { continue };
@@ -89,17 +91,33 @@ pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), R
         if plane.runs.get(&name).is_some() {
             continue;
         }
-        let record = RunRecord::find(&plane.store, &name).await?;
-        let Some(record) = record.filter(|record| record.request.is_some() && record.state.is_active()) else {
-            continue;
+        let record = match take_over(plane, &name).await {
+            Ok(Some(record)) => record,
+            Ok(None) => continue,
+            Err(RunRecordError::Store(error)) if !error.is_object_specific() => return Err(error),
+            Err(error) => {
+                warn!(run = %name, error = %causes(&error), "the run is left out");
+                continue;
+            }
         };
         info!(run = %record.name, state = %record.state, "stored run continues");
-        let run = ActiveRun::new(record);
+        let run = ActiveRun::new(record, plane.term);
         started.push(run.clone().wait_until_scheduled());
         start(plane, run);
     }
     futures::future::join_all(started).await;
     Ok(())
+}
+
+/// Returns the record of an active run of this coordinator's store, after writing this leader's term into it: from then on a
+/// leader before this one, which may have been stopped in the middle of a change, cannot write it any more.
+async fn take_over(plane: &ControlPlane, name: &RunName) -> Result<Option<RunRecord>, RunRecordError> {
+    let record = RunRecord::find(&plane.store, name).await?;
+    let Some(mut record) = record.filter(|record| record.request.is_some() && record.state.is_active()) else {
+        return Ok(None);
+    };
+    record.write_by(&plane.store, plane.record_writer()).await?;
+    Ok(Some(record))
 }
 
 /// Ends a run here whose record in the store is not this coordinator's: a command has taken the run over, has completed
@@ -185,6 +203,10 @@ async fn fail(plane: &ControlPlane, run: &Arc<ActiveRun>, error: anyhow::Error) 
         let recorded =
             if is_rejected { reject(plane, run, change).await } else { run.update_record(&plane.store, change).await };
         let Err(error) = recorded else { return };
+        if matches!(error, run::RunError::Record(RunRecordError::Superseded { .. })) {
+            info!(error = %causes(&error), "the run goes on without this coordinator");
+            return run.end_with(None);
+        }
         drop(control);
         retries += 1;
         warn!(error = %causes(&error), tries = retries, "the failure of a run was not recorded");
@@ -198,7 +220,7 @@ async fn reject(
     run: &Arc<ActiveRun>,
     change: impl FnOnce(&mut RunRecord),
 ) -> Result<(), run::RunError> {
-    RunRecord::delete(&plane.store, &run.name).await?;
+    RunRecord::delete_as_leader(&plane.store, &run.name, plane.term).await?;
     plane.runs.insert_rejected(run.clone());
     let mut record = run.record();
     change(&mut record);
@@ -215,6 +237,7 @@ async fn run_to_completion(
     let mut plans = 0;
     loop {
         plans += 1;
+        run.take_submitted_again();
         let work = tokio::select! {
             work = plan(plane, run) => work?,
             () = wait_for_cancellation(events) => return Err(Interruption::Cancelled),
@@ -227,6 +250,7 @@ async fn run_to_completion(
             Err(Interruption::Failed(error)) if plans < PLANS_MAX && is_incomplete(&error) => {
                 warn!(error = %causes(error.as_ref()), "parts are missing: the run is planned again");
             }
+            Err(Interruption::SubmittedAgain) => plans = 0,
             ended => return ended,
         }
     }
@@ -334,7 +358,7 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, mut work: Run
         record.state = RunState::Running;
     }
     record.updated = Timestamp::now();
-    retry_transient(async || record.write(&plane.store).await).await?;
+    retry_transient(async || record.write_by(&plane.store, plane.record_writer()).await).await?;
     if retry_transient(async || work.drop_vanished_parts(&plane.store).await).await? {
         run::record_plan(&mut record, &work, &trained_on);
     }
@@ -386,11 +410,14 @@ async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(),
     if let Some(id) = plan.scheduler_id() {
         plane.unschedule_run(id);
     }
+    if run.take_submitted_again() {
+        return Err(Interruption::SubmittedAgain);
+    }
     let mut work = plan.into_run_plan();
     let mut record = run.record();
     record.request.as_mut().context("the run's record lacks its request")?.retry_failed = false;
     (record.failure, record.hint) = (None, None);
-    let commit = async || run::commit(&plane.store, &mut work, record.clone()).await;
+    let commit = async || run::commit(&plane.store, &mut work, record.clone(), plane.record_writer()).await;
     let record = retry_transient(commit).await?;
     drop(work);
     // Logged before the state changes: whoever sees that a run is complete finds it in the log.

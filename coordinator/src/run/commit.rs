@@ -1,7 +1,7 @@
 //! Completes a run: counts every part, removes the older parts that they replace, and writes the record as complete.
 
 use dqa_pipelines::part_removal::remove_unnamed;
-use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::run::{RecordWriter, RunRecord, RunState};
 use dqa_pipelines::run_progress::PartListing;
 use dqa_pipelines::store::Store;
 use jiff::Timestamp;
@@ -12,8 +12,14 @@ use super::plan::RunPlan;
 /// Counts all parts and completes the run's record.
 ///
 /// # Errors
-/// If a part is not whole, or the store fails. The run then stays as it is and can be submitted again.
-pub async fn commit(store: &Store, plan: &mut RunPlan, mut record: RunRecord) -> Result<RunRecord, RunError> {
+/// If a part is not whole, a later leader has the run, or the store fails. The run then stays as it is and can be submitted
+/// again.
+pub async fn commit(
+    store: &Store,
+    plan: &mut RunPlan,
+    mut record: RunRecord,
+    writer: RecordWriter,
+) -> Result<RunRecord, RunError> {
     // Listed before the parts are counted, so that a part that is replaced meanwhile differs from the listing.
     let listing = PartListing::read(store, std::slice::from_ref(&record)).await?;
     plan.find_parts(store).await?;
@@ -30,6 +36,6 @@ pub async fn commit(store: &Store, plan: &mut RunPlan, mut record: RunRecord) ->
     record.counted = listing.digest(&record.parts);
     record.parts_digest = Some(plan.parts_digest());
     record.updated = Timestamp::now();
-    record.write(store).await?;
+    record.write_by(store, writer).await?;
     Ok(record)
 }

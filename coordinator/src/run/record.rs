@@ -40,6 +40,7 @@ impl Submission {
             counts: earlier_planned.map_or_else(RunCounts::default, |earlier| earlier.counts),
             counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
             parts_digest: None,
+            term: earlier.and_then(|earlier| earlier.term),
             provenance,
             parts: earlier_planned.map_or_else(Vec::new, |earlier| earlier.parts.clone()),
             request: None,

@@ -80,7 +80,7 @@ impl Hint for RunRecordError {
                     "the run's parts are kept: delete {RUNS}/{run}/run.json in the store, and submit the run again"
                 ));
             }
-            RunRecordError::Store(_) => return None,
+            RunRecordError::Superseded { .. } | RunRecordError::Store(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -89,18 +89,20 @@ impl Store {
             self.check_unchanged(key, read).await?;
             return self.put(key, bytes).await;
         }
-        let version = UpdateVersion { e_tag: read.e_tag.clone(), version: read.version.clone() };
-        let payload = PutPayload::from_bytes(bytes.clone());
-        let put = self.objects.put_opts(&self.object_path(key), payload, PutMode::Update(version).into()).await;
-        match put.map_err(|source| self.error("replace", key, source)) {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_changed() || error.is_retryable() => Err(error),
-            // The store may not support conditional writes. Any other failure fails this write too.
-            Err(_) => {
-                self.check_unchanged(key, read).await?;
-                self.put(key, bytes).await
+        // Google's stores compare generations, which a server in their place may not have.
+        if read.version.is_some() || self.url.scheme() != "gs" {
+            let version = UpdateVersion { e_tag: read.e_tag.clone(), version: read.version.clone() };
+            let payload = PutPayload::from_bytes(bytes.clone());
+            let put = self.objects.put_opts(&self.object_path(key), payload, PutMode::Update(version).into()).await;
+            match put.map_err(|source| self.error("replace", key, source)) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_changed() || error.is_retryable() => return Err(error),
+                // The store may not support conditional writes. Any other failure fails the write below too.
+                Err(_) => {}
             }
         }
+        self.check_unchanged(key, read).await?;
+        self.put(key, bytes).await
     }
 
     async fn check_unchanged(&self, key: &str, read: &ContentVersion) -> Result<(), StoreError> {

@@ -94,6 +94,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         counts: RunCounts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
         counted: None,
         parts_digest: None,
+        term: None,
         provenance: [].into(),
         parts,
         request: None,

@@ -11,7 +11,7 @@ use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::metric::{self, MetricSelection};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry;
-use dqa_pipelines::run::{RunRecord, RunState};
+use dqa_pipelines::run::{RecordWriter, RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
@@ -224,7 +224,7 @@ async fn score_and_commit(
     let name = record.name.clone();
     let work = async {
         score_shards(store, &plan, args.retry_failed, scorer, &record).await?;
-        anyhow::Ok(run::commit(store, &mut plan, record).await?)
+        anyhow::Ok(run::commit(store, &mut plan, record, RecordWriter::Command).await?)
     };
     let ended = tokio::select! {
         record = work => record.map(Ok),

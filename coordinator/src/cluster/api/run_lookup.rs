@@ -149,7 +149,7 @@ async fn find_or_load(plane: &Arc<ControlPlane>, name: &str) -> Result<Arc<Activ
         let status = refused(Code::FailedPrecondition, "local_run", message);
         return Err(hint(status, "submit it to the coordinator"));
     }
-    let run = ActiveRun::new(record);
+    let run = ActiveRun::new(record, plane.term);
     if run.state().is_active() {
         run_lifecycle::start(plane, run.clone());
     } else {

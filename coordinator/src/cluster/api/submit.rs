@@ -38,7 +38,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
         let message = dqa_pipelines::causes(&error).to_string();
         hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;
-    let record = RunRecord { request: Some(request.clone()), ..record };
+    let mut record = RunRecord { request: Some(request.clone()), ..record };
     if active.is_none() && plane.runs.count_active() >= ACTIVE_RUNS_MAX {
         let message = format!("{ACTIVE_RUNS_MAX} runs have not ended, which is the limit");
         let status = refused(Code::ResourceExhausted, "runs", message);
@@ -50,8 +50,8 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
         drop(loading);
         return submit_again(plane, record, &request).await;
     }
-    record.write(&plane.store).await.map_err(from_run_error)?;
-    let run = ActiveRun::new(record);
+    record.write_by(&plane.store, plane.record_writer()).await.map_err(from_run_error)?;
+    let run = ActiveRun::new(record, plane.term);
     info!(run = %name, priority = request.priority, device = request.device, "run submitted");
     run_lifecycle::start(plane, run.clone());
     run_view::view_active(plane, &run).await

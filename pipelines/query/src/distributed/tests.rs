@@ -151,6 +151,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         counts: RunCounts { pictures: rows, windows: rows, scored: rows, failed: 0 },
         counted: None,
         parts_digest: None,
+        term: None,
         provenance: [].into(),
         parts: parts.into_iter().map(part).collect(),
         request: None,
