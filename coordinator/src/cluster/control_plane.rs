@@ -12,6 +12,7 @@ use dqa_pipelines::store::Store;
 use dqa_service::cluster::ShuffleClient;
 
 use super::ballista_backend::BallistaBackend;
+use super::model_files::VerifiedFiles;
 use super::run_registry::RunRegistry;
 use super::scheduler::{Policy, RunId, Scheduler, Tally};
 use super::shared_scheduler::SharedScheduler;
@@ -27,6 +28,7 @@ pub(super) struct ControlPlane {
     /// Counts the progress of runs that are not scheduled.
     pub(super) counter: ProgressCounter,
     pub(super) roots: Roots,
+    pub(super) verified_files: VerifiedFiles,
     pub(super) scheduler: Arc<SharedScheduler>,
     pub(super) streams: Arc<WorkerStreams>,
     pub(super) runs: RunRegistry,
@@ -61,6 +63,7 @@ impl ControlPlane {
             term,
             counter: ProgressCounter::default(),
             roots,
+            verified_files: VerifiedFiles::default(),
             scheduler,
             streams,
             runs: RunRegistry::default(),

@@ -1,5 +1,8 @@
 //! Uploads of model files from users into the store. The name of an object is the digest of its content; an upload with
-//! another content is refused and leaves nothing in the store.
+//! another content is refused and leaves nothing in the store. An object that was damaged in the store is asked for again.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
@@ -7,9 +10,11 @@ use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_proto::v1::{PutModelFileRequest, put_model_file_request};
 use dqa_service::wire::model_file_from_wire;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
+use tracing::warn;
 
 use super::grpc_status::{from_store_error, invalid, invalid_argument};
 
@@ -17,6 +22,25 @@ use super::grpc_status::{from_store_error, invalid, invalid_argument};
 const FILE_BYTES_MAX: u64 = 8 << 30;
 /// The most files of a model.
 const FILES_MAX: usize = 256;
+/// How long an object counts as whole after it was read: a user who submits several runs does not wait each time.
+const VERIFIED_FOR: Duration = Duration::from_secs(3600);
+
+/// The objects that were read lately and have the digests in their names: the version of each, by key.
+#[derive(Default)]
+pub(super) struct VerifiedFiles(Mutex<HashMap<String, (String, Instant)>>);
+
+impl VerifiedFiles {
+    fn contains(&self, key: &str, version: &str) -> bool {
+        let files = self.0.lock();
+        files.get(key).is_some_and(|(found, since)| found == version && since.elapsed() < VERIFIED_FOR)
+    }
+
+    fn insert(&self, key: String, version: String) {
+        let mut files = self.0.lock();
+        files.retain(|_, (_, since)| since.elapsed() < VERIFIED_FOR);
+        files.insert(key, (version, Instant::now()));
+    }
+}
 
 /// Checks that a worker could fetch a model.
 ///
@@ -44,21 +68,43 @@ pub(super) fn check_spec(spec: &ModelSpec) -> Result<(), Status> {
     }
 }
 
-/// Returns the files that the store lacks.
+/// Returns the files that the store lacks, or has with another content than their digests say.
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn find_missing(store: &Store, files: Vec<ModelFile>) -> Result<Vec<ModelFile>, StoreError> {
+pub(super) async fn find_missing(
+    store: &Store,
+    verified: &VerifiedFiles,
+    files: Vec<ModelFile>,
+) -> Result<Vec<ModelFile>, StoreError> {
     let mut missing = Vec::new();
     for file in files {
-        match store.head(&file.key()).await {
-            Ok(object) if object.bytes == file.bytes => {}
-            Ok(_) => missing.push(file),
+        match is_whole(store, verified, &file).await {
+            Ok(true) => {}
+            Ok(false) => missing.push(file),
             Err(error) if error.is_not_found() => missing.push(file),
             Err(error) => return Err(error),
         }
     }
     Ok(missing)
+}
+
+/// Returns whether the content of a file's object is the file's. Reads the object if it was not read lately.
+async fn is_whole(store: &Store, verified: &VerifiedFiles, file: &ModelFile) -> Result<bool, StoreError> {
+    let key = file.key();
+    let object = store.head(&key).await?;
+    if object.bytes != file.bytes {
+        return Ok(false);
+    }
+    if verified.contains(&key, &object.version) {
+        return Ok(true);
+    }
+    if store.digest(&key).await?.to_hex().as_str() != file.digest {
+        warn!(key, "a model's file in the store is damaged; it is replaced when a user sends it again");
+        return Ok(false);
+    }
+    verified.insert(key, object.version);
+    Ok(true)
 }
 
 /// Writes a file as it arrives. The object appears only when the file is complete and its content has the digest in its
@@ -123,4 +169,29 @@ async fn relay_bytes(
 
 fn invalid_data(message: &str) -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::InvalidData, message.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_damaged_file_is_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let verified = VerifiedFiles::default();
+        let digest = blake3::hash(b"weights").to_hex().to_string();
+        let file = ModelFile { name: "model.safetensors".to_owned(), bytes: 7, digest };
+        let missing = || find_missing(&store, &verified, vec![file.clone()]);
+        assert_eq!(missing().await.unwrap(), std::slice::from_ref(&file));
+        store.put(&file.key(), "w3ights".into()).await.unwrap();
+        assert_eq!(missing().await.unwrap(), std::slice::from_ref(&file), "it has the length, and not the content");
+        store.put(&file.key(), "weights".into()).await.unwrap();
+        assert!(missing().await.unwrap().is_empty());
+        assert!(missing().await.unwrap().is_empty(), "it was read lately");
+        store.put(&file.key(), "weighty, and damaged after it was read".into()).await.unwrap();
+        assert_eq!(missing().await.unwrap(), std::slice::from_ref(&file));
+    }
 }

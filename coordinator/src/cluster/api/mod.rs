@@ -131,7 +131,8 @@ impl CoordinatorService for Api {
         for file in &files {
             file.check().map_err(|error| invalid("bad_model_file", &error))?;
         }
-        let missing = model_files::find_missing(&plane.store, files).await.map_err(from_store_error)?;
+        let missing =
+            model_files::find_missing(&plane.store, &plane.verified_files, files).await.map_err(from_store_error)?;
         let missing = missing.into_iter().map(model_file_to_wire).collect();
         Ok(Response::new(v1::FindModelFilesResponse { missing, protocol_version: PROTOCOL_VERSION }))
     }

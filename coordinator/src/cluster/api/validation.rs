@@ -112,7 +112,7 @@ fn validate_metrics(
 /// Checks that the store has the model's files, if there is a model.
 async fn check_model_files(plane: &ControlPlane, model: Option<&ModelSpec>) -> Result<(), Status> {
     let files = model.into_iter().flat_map(ModelSpec::files).cloned().collect();
-    let missing = model_files::find_missing(&plane.store, files).await;
+    let missing = model_files::find_missing(&plane.store, &plane.verified_files, files).await;
     if let Some(file) = missing.map_err(from_store_error)?.first() {
         let message = format!("file {} of the model is not in the store", file.name);
         return Err(refused(Code::FailedPrecondition, "no_model_file", message));
