@@ -25,6 +25,7 @@ mod retryable_and_hint;
 pub mod run;
 pub mod run_process;
 pub mod run_progress;
+pub mod run_sample;
 pub mod status;
 pub mod store;
 pub mod store_check;

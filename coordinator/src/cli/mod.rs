@@ -33,6 +33,7 @@ mod study;
 mod submit;
 mod train;
 mod training_data;
+mod verify;
 mod view;
 mod watch_refresh;
 #[cfg(not(feature = "cluster"))]
@@ -96,6 +97,8 @@ enum Command {
     Status(status::Args),
     /// Checks and repairs a store.
     Store(store::Args),
+    /// Checks a run's result: computes its tables, and a sample of its rows, again.
+    Verify(verify::Args),
     /// Serves the pages of a store on this machine.
     View(view::Args),
     /// Writes the pages of a run as a folder to publish.
@@ -135,6 +138,8 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Query(args) => block_on(query::run(&args)),
         Command::Runs(args) => block_on(runs::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Store(args) => block_on(store::run(&args)),
+        Command::Verify(args) => block_on(verify::run(&args)),
         Command::View(args) => block_on(view::run(&args)),
         Command::Site(args) => block_on(site::run(&args)),
         Command::Study(args) => block_on(study::run(&args)),

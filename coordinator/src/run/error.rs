@@ -144,3 +144,23 @@ impl Retryable for PrepareError {
         }
     }
 }
+
+/// Why rows cannot be scored again.
+#[derive(Debug, thiserror::Error)]
+pub enum RescoreError {
+    /// A definition in the run's record is invalid.
+    #[error("the run's record has an invalid definition of a data set")]
+    Definition(#[source] DatasetError),
+    /// The views in the run's record are invalid.
+    #[error("the run's record has invalid views: `{views}`")]
+    Views {
+        /// The views.
+        views: String,
+    },
+    /// The new parts cannot be read.
+    #[error(transparent)]
+    Part(#[from] dqa_pipelines::parts::PartError),
+    /// A shard cannot be scored.
+    #[error("the rows cannot be scored again")]
+    Score(#[source] datafusion::error::DataFusionError),
+}

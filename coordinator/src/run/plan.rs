@@ -185,6 +185,13 @@ impl RunPlan {
         Ok(())
     }
 
+    /// Marks all parts as missing, as for a store that has none.
+    pub fn forget_parts(&mut self) {
+        for part in self.shards.iter_mut().flat_map(|shard| &mut shard.parts) {
+            part.state = PlannedPartState::Missing { reuse: Vec::new() };
+        }
+    }
+
     /// Lists the folders again, and marks as missing the parts that are no longer there. Whoever begins a run calls this after
     /// its record names the parts: until then, another process may remove them ([`dqa_pipelines::part_removal`]). Returns
     /// whether one has vanished.

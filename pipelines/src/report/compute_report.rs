@@ -48,6 +48,7 @@ pub async fn compute_with_others(
         }
         other_reports.push(compute_with(store, &common, options, true).await?);
     }
+    report.compared_with = others.iter().map(|other| other.name.clone()).collect();
     report.metrics = metric_comparison::compute(store, &report, &other_reports).await?;
     Ok(report)
 }

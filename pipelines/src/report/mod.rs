@@ -22,11 +22,12 @@ mod ranking_text;
 mod report_text;
 mod require_complete;
 mod row_context;
+mod stored_tables;
 
 use arrow::array::RecordBatch;
 use parquet::errors::ParquetError;
 
-use crate::names::{DatasetName, MetricName};
+use crate::names::{DatasetName, MetricName, RunName};
 use crate::run::RunRecord;
 use crate::store::Store;
 use crate::tables::comparisons::{self as comparisons_table, COMPARISONS, ComparisonRow};
@@ -48,6 +49,7 @@ pub use metrics_text::Emphasis;
 pub use options::ReportOptions;
 pub use report_text::ReportTable;
 pub use require_complete::{check_complete, require_complete};
+pub use stored_tables::{StoredTable, StoredTableState, verify_tables};
 
 /// The reports of a run.
 #[derive(Clone, Debug)]
@@ -56,6 +58,8 @@ pub struct Report {
     pub record: RunRecord,
     /// The options that the report was computed with.
     pub options: ReportOptions,
+    /// The other runs whose metrics are compared with this run's.
+    pub compared_with: Vec<RunName>,
     /// Rows of each metric in the run's order: of each data set in the run's order, then the means over data sets.
     pub correlations: Vec<CorrelationRow>,
     /// Rows of each metric: of each data set, best algorithm first, then rows over all data sets.
@@ -73,6 +77,7 @@ impl Report {
         Report {
             record: record.clone(),
             options: *options,
+            compared_with: Vec::new(),
             correlations: Vec::new(),
             leaderboard: Vec::new(),
             comparisons: Vec::new(),
@@ -94,32 +99,31 @@ impl Report {
     /// # Errors
     /// The store fails.
     pub async fn write(&self, store: &Store) -> Result<(), ReportError> {
-        let tables = [
+        for (table, batch) in self.tables() {
+            let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
+            store.put(&report_key(table, &self.record.name), bytes).await?;
+        }
+        if self.metrics.is_empty() {
+            // An earlier report may have compared metrics.
+            for (table, _) in self.metrics.batches() {
+                store.delete(&report_key(table, &self.record.name)).await?;
+            }
+        }
+        duckdb_views::write(store, &self.record).await
+    }
+
+    /// Returns the tables with their names. Those that compare metrics are there if there is more than one metric.
+    fn tables(&self) -> Vec<(&'static str, RecordBatch)> {
+        let mut tables = vec![
             (CORRELATIONS, correlations_table::to_batch(&self.correlations)),
             (LEADERBOARD, leaderboard_table::to_batch(&self.leaderboard)),
             (COMPARISONS, comparisons_table::to_batch(&self.comparisons)),
             (CROSS_DATASET, cross_dataset_table::to_batch(&self.cross_dataset)),
         ];
-        for (table, batch) in tables {
-            let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
-            store.put(&report_key(table, &self.record.name), bytes).await?;
+        if !self.metrics.is_empty() {
+            tables.extend(self.metrics.batches());
         }
-        self.write_metrics(store).await?;
-        duckdb_views::write(store, &self.record).await
-    }
-
-    /// Writes the tables that compare metrics, or removes those of an earlier report if there is only one metric.
-    async fn write_metrics(&self, store: &Store) -> Result<(), ReportError> {
-        for (table, batch) in self.metrics.batches() {
-            let key = report_key(table, &self.record.name);
-            if self.metrics.is_empty() {
-                store.delete(&key).await?;
-                continue;
-            }
-            let bytes = self.encode(&batch).map_err(|source| ReportError::Write { table, source })?;
-            store.put(&key, bytes).await?;
-        }
-        Ok(())
+        tables
     }
 
     fn encode(&self, batch: &RecordBatch) -> Result<bytes::Bytes, ParquetError> {
@@ -127,6 +131,13 @@ impl Report {
         // It is empty if the run does not have CLIP-DQA.
         if !self.record.fingerprint.is_empty() {
             metadata.push(("dqa.fingerprint", self.record.fingerprint.clone()));
+        }
+        metadata.extend(self.record.parts_digest.clone().map(|digest| (stored_tables::PARTS_DIGEST, digest)));
+        let options = serde_json::to_string(&self.options).expect("options have text for keys");
+        metadata.push((stored_tables::OPTIONS, options));
+        if !self.compared_with.is_empty() {
+            let names: Vec<&str> = self.compared_with.iter().map(RunName::as_str).collect();
+            metadata.push((stored_tables::COMPARED_WITH, names.join(",")));
         }
         if self.options.intervals == ReportIntervals::Bootstrap {
             metadata.push(("dqa.replicates", self.options.replicates.to_string()));
