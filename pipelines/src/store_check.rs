@@ -142,8 +142,8 @@ pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
 /// Reads all parts, and finds those that are damaged or hold rows of other parts.
 async fn check_contents(store: &Store, keys: &[String], named: &NamedParts) -> Result<Vec<Problem>, StoreError> {
     let mut problems = Vec::new();
-    // The first part with a picture's row, by folder, metric and picture.
-    let mut first: HashMap<(String, String), usize> = HashMap::new();
+    // The first part with each picture's row, among the parts of one folder and metric: these follow each other.
+    let (mut group, mut first) = (String::new(), HashMap::<String, usize>::new());
     let read = |(number, key): (usize, &String)| {
         let key = key.clone();
         async move { (number, parts::read_part(store, &key).await) }
@@ -168,10 +168,14 @@ async fn check_contents(store: &Store, keys: &[String], named: &NamedParts) -> R
             report(ProblemKind::Damaged, format!("it has {} of {planned} rows", part.counts.rows));
         }
         // The folder, and the beginning of the metric's fingerprint, with which the name starts.
-        let metric = key.rsplitn(3, '-').nth(2).unwrap_or(key);
+        let own_group = key.rsplitn(3, '-').nth(2).unwrap_or(key);
+        if own_group != group {
+            own_group.clone_into(&mut group);
+            first.clear();
+        }
         let mut shared: BTreeMap<usize, u64> = BTreeMap::new();
         for row in part.rows {
-            let earlier = *first.entry((metric.to_owned(), row.image)).or_insert(number);
+            let earlier = *first.entry(row.image).or_insert(number);
             if earlier != number {
                 *shared.entry(earlier).or_default() += 1;
             }
