@@ -9,6 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::SessionConfigExt;
 use ballista_core::serde::protobuf::job_status::Status as JobState;
@@ -31,6 +32,7 @@ use dqa_service::net::status_text;
 use tonic::{Code, Request, Response, Status};
 use tracing::warn;
 
+use super::shard_transport::ShardTransport;
 use super::task_binder::TaskBinder;
 use super::worker_directory::WorkerDirectory;
 
@@ -77,38 +79,6 @@ impl BallistaBackend {
         Ok(BallistaBackend { scheduler, session, binder, workers, shuffle_client, query_memory })
     }
 
-    /// Submits a shard's task for one worker.
-    ///
-    /// # Errors
-    /// When Ballista does not accept the job.
-    pub(super) async fn submit_shard(&self, attempt: u64, worker: String, task: String) -> anyhow::Result<()> {
-        let plan = operator::plan(task)?;
-        let job = self.scheduler.submit_physical_plan("shard", self.session.clone(), plan, None).await?;
-        if !self.binder.place_attempt(attempt, worker, job.clone()) {
-            self.cancel_job(job).await;
-        }
-        Ok(())
-    }
-
-    /// Cancels the job of an attempt that has ended without an outcome.
-    pub(super) async fn cancel_attempt(&self, attempt: u64) {
-        if let Some(job) = self.binder.cancel_attempt(attempt) {
-            self.cancel_job(job).await;
-        }
-    }
-
-    /// Ends the job of an attempt whose outcome has arrived. The job ends by itself with the next poll of its worker,
-    /// and is cancelled if that does not come.
-    pub(super) async fn finish_attempt(&self, attempt: u64) {
-        let Some(job) = self.binder.remove_attempt(attempt) else {
-            return;
-        };
-        tokio::time::sleep(NEXT_POLL_MAX).await;
-        if self.is_unfinished(&job).await {
-            self.cancel_job(job).await;
-        }
-    }
-
     async fn cancel_job(&self, job: JobId) {
         if let Err(error) = self.scheduler.cancel_job(job.clone()).await {
             warn!(%job, error = %causes(&error), "cannot cancel a Ballista job");
@@ -139,14 +109,6 @@ impl BallistaBackend {
             self.scheduler.state.executor_manager.clean_up_job_data(job);
         } else {
             self.cancel_job(job).await;
-        }
-    }
-
-    /// Removes a lost worker, so that its query tasks run elsewhere. Its shards are our scheduler's to retry.
-    pub(super) async fn remove_executor(&self, worker: &str) {
-        let stopped = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "the worker is lost".to_owned() };
-        if let Err(error) = self.scheduler.executor_stopped(Request::new(stopped)).await {
-            warn!(worker, error = status_text(&error), "cannot remove a lost worker from Ballista");
         }
     }
 
@@ -200,6 +162,43 @@ impl BallistaBackend {
     /// Returns the client that reads query results from workers.
     pub(super) fn shuffle_client(&self) -> &ShuffleClient {
         &self.shuffle_client
+    }
+}
+
+#[async_trait]
+impl ShardTransport for BallistaBackend {
+    async fn submit_shard(&self, attempt: u64, worker: String, task: String) -> anyhow::Result<()> {
+        let plan = operator::plan(task)?;
+        let job = self.scheduler.submit_physical_plan("shard", self.session.clone(), plan, None).await?;
+        if !self.binder.place_attempt(attempt, worker, job.clone()) {
+            self.cancel_job(job).await;
+        }
+        Ok(())
+    }
+
+    async fn cancel_attempt(&self, attempt: u64) {
+        if let Some(job) = self.binder.cancel_attempt(attempt) {
+            self.cancel_job(job).await;
+        }
+    }
+
+    /// The job ends by itself with the next poll of its worker, and is cancelled if that does not come.
+    async fn finish_attempt(&self, attempt: u64) {
+        let Some(job) = self.binder.remove_attempt(attempt) else {
+            return;
+        };
+        tokio::time::sleep(NEXT_POLL_MAX).await;
+        if self.is_unfinished(&job).await {
+            self.cancel_job(job).await;
+        }
+    }
+
+    /// The worker's query tasks then run elsewhere. Its shards are our scheduler's to retry.
+    async fn remove_executor(&self, worker: &str) {
+        let stopped = ExecutorStoppedParams { executor_id: worker.to_owned(), reason: "the worker is lost".to_owned() };
+        if let Err(error) = self.scheduler.executor_stopped(Request::new(stopped)).await {
+            warn!(worker, error = status_text(&error), "cannot remove a lost worker from Ballista");
+        }
     }
 }
 

@@ -90,8 +90,8 @@ impl ControlPlane {
             }
             Effect::Acknowledge { worker, attempts } => self.acknowledge(&worker, attempts),
             Effect::CancelJob { attempt } => {
-                let backend = self.backend.clone();
-                tokio::spawn(async move { backend.cancel_attempt(attempt).await });
+                let transport = self.transport.clone();
+                tokio::spawn(async move { transport.cancel_attempt(attempt).await });
             }
             Effect::ShardDone { shard, rows_failed, duration } => {
                 metrics::SHARDS_DONE.inc();
@@ -127,17 +127,17 @@ impl ControlPlane {
         }
     }
 
-    /// Tells Ballista that a worker will not come back, so that its query tasks run elsewhere.
+    /// Tells the transport that a worker will not come back, so that its query tasks run elsewhere.
     fn remove_executor(&self, worker: String) {
-        let backend = self.backend.clone();
-        tokio::spawn(async move { backend.remove_executor(&worker).await });
+        let transport = self.transport.clone();
+        tokio::spawn(async move { transport.remove_executor(&worker).await });
     }
 
     fn acknowledge(&self, worker: &str, attempts: Vec<u64>) {
-        let backend = self.backend.clone();
+        let transport = self.transport.clone();
         let finished = attempts.clone();
         tokio::spawn(async move {
-            futures::future::join_all(finished.into_iter().map(|attempt| backend.finish_attempt(attempt))).await;
+            futures::future::join_all(finished.into_iter().map(|attempt| transport.finish_attempt(attempt))).await;
         });
         self.streams.send(worker, attend_response::Message::Acknowledge(Acknowledge { attempts }));
     }
@@ -149,7 +149,7 @@ impl ControlPlane {
         Some((run, shard))
     }
 
-    /// Hands a shard to Ballista for its worker.
+    /// Hands a shard to the transport for its worker.
     fn dispatch(self: &Arc<Self>, dispatch: Dispatch) {
         let plane = self.clone();
         tokio::spawn(async move {
@@ -169,7 +169,7 @@ impl ControlPlane {
                 let mebibytes = text.len() >> 20;
                 let message = format!("a task of {mebibytes} MiB is too large to send: use smaller --shard-windows");
                 (AttemptFailure::Undeliverable, message)
-            } else if let Err(error) = plane.backend.submit_shard(attempt, worker, text).await {
+            } else if let Err(error) = plane.transport.submit_shard(attempt, worker, text).await {
                 (AttemptFailure::Undelivered, causes(error.as_ref()).to_string())
             } else {
                 return;

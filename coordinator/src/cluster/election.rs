@@ -12,7 +12,7 @@
 //! scored twice until the older one notices.
 
 use std::hash::{BuildHasher, RandomState};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dqa_pipelines::causes;
@@ -20,6 +20,7 @@ use dqa_pipelines::leader::Leader;
 use dqa_pipelines::run_process::RunProcess;
 use dqa_pipelines::store::{ConditionalCreate, Store, StoreError};
 use dqa_service::program::host;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);

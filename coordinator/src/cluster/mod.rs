@@ -5,7 +5,7 @@
 //!                                     ^------- session <-report- worker
 //! ```
 //!
-//! `serve` runs the process, `election` chooses one leader among the coordinators of a store, and `leader_gate` shows
+//! `coordinator` is one without a port, `serve` runs the process, `election` chooses one leader among the coordinators of a store, and `leader_gate` shows
 //! the services the `control_plane` of a leader. `scheduler` decides, pure, which worker scores which shard; `effects`
 //! carries that out. `lifecycle` takes an `active_run` from its request to its reports. `ballista_backend` and
 //! `task_binder` hand tasks to workers, which poll for them at `poll_gateway`. `api` is the service for users,
@@ -16,6 +16,7 @@ mod active_run;
 mod api;
 mod ballista_backend;
 mod control_plane;
+mod coordinator;
 mod distributed_query;
 mod effects;
 mod election;
@@ -26,10 +27,12 @@ mod orphan_collection;
 mod poll_gateway;
 mod run_lifecycle;
 mod run_registry;
+mod run_spawner;
 mod run_view;
 mod scheduler;
 mod serve;
 mod session;
+mod shard_transport;
 mod shared_scheduler;
 mod site_source;
 mod stage_ordering;
@@ -40,4 +43,7 @@ mod wire;
 mod worker_directory;
 mod worker_streams;
 
+pub use coordinator::{Coordinator, CoordinatorSettings};
+pub use run_spawner::{RunLifecycle, RunSpawner, thread_per_run};
 pub use serve::{Settings, ShutdownReason, serve};
+pub use shard_transport::{ShardTransport, Transport};

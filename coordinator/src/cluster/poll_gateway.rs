@@ -20,7 +20,7 @@ macro_rules! refuse {
             type ExecuteQueryPushStream = futures::stream::Empty<Result<protobuf::GetJobStatusResult, Status>>;
 
             async fn poll_work(&self, request: Request<PollWorkParams>) -> Result<Response<PollWorkResult>, Status> {
-                self.0.plane()?.backend.poll(request).await
+                self.0.plane()?.ballista()?.poll(request).await
             }
 
             async fn execute_query_push(

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dqa_pipelines::names::RunName;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::active_run::ActiveRun;
 use super::scheduler::RunId;

@@ -1,5 +1,4 @@
-//! Runs a coordinator: it opens its port, waits until it leads, continues the runs of the store, and works until it
-//! gets a signal or another coordinator leads.
+//! Runs a coordinator with a port until it gets a signal or another coordinator leads.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ballista_core::serde::protobuf::scheduler_grpc_server::SchedulerGrpcServer;
-use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1::DESCRIPTORS;
 use dqa_proto::v1::coordinator_service_server::CoordinatorServiceServer;
@@ -22,27 +20,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::api::Api;
-use super::control_plane::{ControlPlane, ControlPlaneSettings};
-use super::election::Election;
+use super::coordinator::{Coordinator, CoordinatorSettings};
 use super::leader_gate::LeaderGate;
-use super::orphan_collection::collect_forever;
-use super::poll_gateway::PollGateway;
-use super::run_lifecycle;
-use super::scheduler::Policy;
-use super::session::SessionService;
+use super::run_spawner::thread_per_run;
+use super::shard_transport::Transport;
 use super::site_source::SiteSource;
-use super::ticker::tick_forever;
 use crate::run::Roots;
 
 /// Time for open calls to finish when the coordinator ends.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
-/// Time between attempts to read the runs of the store at the start.
-const RECOVERY_RETRY_EVERY: Duration = Duration::from_secs(2);
-/// Time between later checks for runs that another coordinator started.
-const RUNS_CHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// Configures a coordinator.
 pub struct Settings {
@@ -77,17 +66,8 @@ pub enum ShutdownReason {
     Superseded,
 }
 
-/// What the leader's control plane is opened with, except the term.
-struct LeaderSettings {
-    store: Store,
-    roots: Roots,
-    policy: Policy,
-    shuffle_client: ShuffleClient,
-}
-
 /// Tells users, workers and probes whether this coordinator leads.
 struct Leadership {
-    gate: Arc<LeaderGate>,
     ready: Arc<AtomicBool>,
     health: HealthReporter,
 }
@@ -104,13 +84,19 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     let (address, ready) = (server.address(), server.ready());
     let roots = Roots::new(&roots, is_loopback(address.ip())).context("invalid address in --roots")?;
     let id = id.unwrap_or_else(|| format!("{}-{}", host(), address.port()));
-    let mut election = Election::new(store.clone(), id.clone());
-    election.probe_store().await.context("cannot find out how the store decides between coordinators")?;
-    let gate = Arc::new(LeaderGate::new(id.clone()));
+    let settings = CoordinatorSettings {
+        store: store.clone(),
+        id: id.clone(),
+        roots: roots.clone(),
+        deadline_base,
+        transport: Transport::Ballista(ShuffleClient::new(tls.clone(), tokens.workers.as_ref())),
+        run_spawner: thread_per_run(),
+    };
+    let mut coordinator = Coordinator::new(settings).await?;
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
-    let routes = routes(&gate, &tokens, &tls)?.add_service(health_service);
-    let server = server.with_pages(pages(&store, &gate, &roots, (&tokens, &tls, address)));
+    let routes = routes(&coordinator, &tokens, &tls)?.add_service(health_service);
+    let server = server.with_pages(pages(&store, &coordinator.gate, &roots, (&tokens, &tls, address)));
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.serve(routes, async {
         let _ = stopped.await;
@@ -119,17 +105,14 @@ pub async fn serve(settings: Settings) -> anyhow::Result<ShutdownReason> {
     info!(id, %address, store = %store.url(), "coordinator starts");
     on_listening(address);
 
-    let policy = Policy { deadline_base, ..Policy::default() };
-    let shuffle_client = ShuffleClient::new(tls.clone(), tokens.workers.as_ref());
-    let leader_settings = LeaderSettings { store, roots, policy, shuffle_client };
-    let leadership = Leadership { gate, ready, health };
+    let leadership = Leadership { ready, health };
     let ended = tokio::select! {
-        ended = lead_until_superseded(leader_settings, &mut election, &leadership) => ended,
+        ended = lead_until_superseded(&mut coordinator, &leadership) => ended,
         signal = wait_for_signal() => signal,
     };
     leadership.ready.store(false, Relaxed);
     metrics::LEADS.set(0);
-    election.resign().await;
+    coordinator.resign().await;
     let _ = stop.send(());
     // Workers' streams do not end by themselves. The workers connect to the next coordinator.
     if let Ok(Ok(served)) = tokio::time::timeout(SHUTDOWN_MAX, serving).await {
@@ -170,57 +153,27 @@ async fn wait_for_signal() -> anyhow::Result<ShutdownReason> {
 
 /// Waits for the leadership, and leads until another coordinator does.
 async fn lead_until_superseded(
-    settings: LeaderSettings,
-    election: &mut Election,
-    leadership: &Leadership,
+    coordinator: &mut Coordinator,
+    Leadership { ready, health }: &Leadership,
 ) -> anyhow::Result<ShutdownReason> {
-    let Leadership { gate, ready, health } = leadership;
-    let term = election.wait_for_leadership(|leader| gate.close(leader)).await;
-    let LeaderSettings { store, roots, policy, shuffle_client } = settings;
-    let coordinator_id = gate.coordinator_id().to_owned();
-    let settings = ControlPlaneSettings { coordinator_id, store, roots, policy, term, shuffle_client };
-    let plane = ControlPlane::open(settings).await?;
-    gate.open(plane.clone());
-    ready.store(true, Relaxed);
-    metrics::LEADS.set(1);
-    health.set_serving::<CoordinatorServiceServer<Api>>().await;
-    let leader = tokio::select! {
-        leader = election.hold_leadership() => leader,
-        () = tick_forever(&plane) => "nobody".to_owned(),
-        () = continue_stored_runs(&plane) => "nobody".to_owned(),
-        () = collect_forever(&plane.store) => "nobody".to_owned(),
+    let leads = async || {
+        ready.store(true, Relaxed);
+        metrics::LEADS.set(1);
+        health.set_serving::<CoordinatorServiceServer<Api>>().await;
     };
-    gate.close(&leader);
+    coordinator.lead(leads).await?;
     health.set_not_serving::<CoordinatorServiceServer<Api>>().await;
-    warn!(leader, "another coordinator leads now");
     Ok(ShutdownReason::Superseded)
 }
 
-/// Continues the active runs of the store, until the future is dropped: a coordinator that led before may have started
-/// a run just before its end.
-async fn continue_stored_runs(plane: &Arc<ControlPlane>) {
-    let mut is_recovering = true;
-    loop {
-        match run_lifecycle::start_stored_runs(plane).await {
-            Ok(()) if is_recovering => {
-                is_recovering = false;
-                plane.finish_recovery();
-            }
-            Ok(()) => {}
-            Err(error) => warn!(error = %causes(&error), "cannot read the runs of the store"),
-        }
-        tokio::time::sleep(if is_recovering { RECOVERY_RETRY_EVERY } else { RUNS_CHECK_EVERY }).await;
-    }
-}
-
-fn routes(gate: &Arc<LeaderGate>, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
+fn routes(coordinator: &Coordinator, tokens: &Tokens, tls: &Tls) -> anyhow::Result<Routes> {
     let guard = |token| Guard::new(token).with_tls(tls);
     let (users, workers) = (guard(&tokens.users), guard(&tokens.workers));
-    let api = CoordinatorServiceServer::new(Api(gate.clone()))
+    let api = CoordinatorServiceServer::new(coordinator.users())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let sessions = WorkerServiceServer::new(SessionService(gate.clone())).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let polls = SchedulerGrpcServer::new(PollGateway(gate.clone()))
+    let sessions = WorkerServiceServer::new(coordinator.workers()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let polls = SchedulerGrpcServer::new(coordinator.polls())
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let reflection = tonic_reflection::server::Builder::configure()

@@ -1,8 +1,7 @@
 //! The scheduler behind a lock, with the coordinator's clock.
 
-use std::time::Instant;
-
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::scheduler::{Scheduler, Time};
 

@@ -12,11 +12,12 @@ use dqa_pipelines::parts;
 use dqa_pipelines::plan::ShardPicture;
 use dqa_pipelines::store::StoreResolver;
 use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics};
-use dqa_proto::v1::{DeviceClass, FailureKind};
+use dqa_proto::v1::DeviceClass;
 use dqa_service::cluster::ShardTask;
 use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
-use dqa_worker::cluster::{self, DeviceSlot, ShardExecutor, ShardFailure, WorkerSettings};
+use dqa_worker::cluster::{self, DeviceSlot, ShardExecutor, ShardFailure, WorkerSettings, score_blocking};
+use futures::future::BoxFuture;
 
 /// Runs many workers that score nothing.
 #[derive(Parser)]
@@ -83,7 +84,17 @@ impl ShardExecutor for FakeExecutor {
         vec!["stand-in".to_owned()]
     }
 
-    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+    fn score(
+        self: Arc<Self>,
+        task: ShardTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        score_blocking(move || self.score_shard(&task, &slot))
+    }
+}
+
+impl FakeExecutor {
+    fn score_shard(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let started = Instant::now();
         slot.begin();
         std::thread::sleep(self.shard_duration);

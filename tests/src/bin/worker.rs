@@ -11,7 +11,8 @@ use dqa_service::cluster::ShardTask;
 use dqa_service::program;
 use dqa_worker::cli::run;
 use dqa_worker::cluster::ModelExecutor;
-use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure};
+use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure, score_blocking};
+use futures::future::BoxFuture;
 
 #[derive(Parser)]
 #[command(name = "dqa-worker")]
@@ -77,7 +78,17 @@ impl ShardExecutor for FaultyExecutor {
         self.models.devices()
     }
 
-    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+    fn score(
+        self: Arc<Self>,
+        task: ShardTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        score_blocking(move || self.score_shard(&task, &slot))
+    }
+}
+
+impl FaultyExecutor {
+    fn score_shard(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let has = |image: &Option<String>| {
             image.as_ref().is_some_and(|image| task.shard.pictures.iter().any(|picture| picture.image.contains(image)))
         };
@@ -97,6 +108,6 @@ impl ShardExecutor for FaultyExecutor {
             let message = "CUDA_ERROR_ILLEGAL_ADDRESS, injected".to_owned();
             return Err(ShardFailure { kind: FailureKind::Device, message, is_fatal: true });
         }
-        self.models.score(task, slot)
+        self.models.score_shard(task, slot)
     }
 }

@@ -21,5 +21,6 @@ mod session;
 mod worker_lifecycle;
 
 pub use model_executor::{DeviceConfig, ModelExecutor};
-pub use node::{DeviceSlot, ShardExecutor, ShardFailure};
+pub use node::{DeviceSlot, Node, ShardExecutor, ShardFailure, score_blocking};
+pub use session::Session;
 pub use worker_lifecycle::{ExitReason, WorkerError, WorkerSettings, run};

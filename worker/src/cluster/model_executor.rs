@@ -12,10 +12,11 @@ use dqa_pipelines::causes;
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;
+use futures::future::BoxFuture;
 use tracing::info;
 
 use super::model_files::ModelFiles;
-use super::node::{DeviceSlot, ShardExecutor, ShardFailure};
+use super::node::{DeviceSlot, ShardExecutor, ShardFailure, score_blocking};
 
 /// Models that stay loaded on each device: those of two concurrent runs.
 const LOADED_MAX: usize = 2;
@@ -117,7 +118,21 @@ impl ShardExecutor for ModelExecutor {
         self.devices.iter().map(|device| device.label.clone()).collect()
     }
 
-    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+    fn score(
+        self: Arc<Self>,
+        task: ShardTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        score_blocking(move || self.score_shard(&task, &slot))
+    }
+}
+
+impl ModelExecutor {
+    /// Scores a shard and writes its part. Blocks.
+    ///
+    /// # Errors
+    /// As [`ShardExecutor::score`].
+    pub fn score_shard(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
         let mut scorer = self.scorer(task, slot)?;
         if !task.accepts_unreadable {
             scorer = scorer.refusing_unreadable();

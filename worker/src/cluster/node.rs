@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use dqa_engine::shard::operator::{BoxError, RowScorer};
@@ -19,8 +19,10 @@ use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running
 use dqa_service::cluster::ShardTask;
 use dqa_service::telemetry::metrics;
 use dqa_service::wire::failure_kind_name;
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
+use tokio::time::Instant;
 use tracing::{Instrument, error, info, info_span, warn};
 
 /// Time that an attempt past its deadline has to stop: a picture's time on the slowest machine. After that the
@@ -82,15 +84,29 @@ pub trait ShardExecutor: Send + Sync + 'static {
     /// Returns the devices' labels.
     fn devices(&self) -> Vec<String>;
 
-    /// Scores a shard and writes its part. Blocks. Calls [`DeviceSlot::begin`] when the shard goes to the device.
+    /// Scores a shard and writes its part. Calls [`DeviceSlot::begin`] when the shard goes to the device. What blocks
+    /// goes through [`score_blocking`].
     ///
     /// # Errors
     /// Fails if the shard cannot be scored, with the kind of failure.
-    fn score(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure>;
+    fn score(
+        self: Arc<Self>,
+        task: ShardTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>>;
 }
 
-/// The state of a worker.
-pub(super) struct Node {
+/// Scores a shard on a thread that may block. A panic is a failure of the shard.
+pub fn score_blocking(
+    score: impl FnOnce() -> Result<ShardOutcome, ShardFailure> + Send + 'static,
+) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+    let span = tracing::Span::current();
+    let scoring = tokio::task::spawn_blocking(move || span.in_scope(score));
+    Box::pin(async { scoring.await.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic))) })
+}
+
+/// A worker without its port and its sessions: it runs tasks of shards, and knows the state of each.
+pub struct Node {
     executor: Arc<dyn ShardExecutor>,
     runtime: Handle,
     resolver: StoreResolver,
@@ -127,7 +143,8 @@ struct Attempt {
 }
 
 impl Node {
-    pub(super) fn new(executor: Arc<dyn ShardExecutor>, runtime: Handle) -> Arc<Node> {
+    /// Creates a node. Pictures are read on `runtime`.
+    pub fn new(executor: Arc<dyn ShardExecutor>, runtime: Handle) -> Arc<Node> {
         let load = executor.devices().iter().map(|_| AtomicUsize::new(0)).collect();
         Arc::new(Node {
             executor,
@@ -193,7 +210,7 @@ impl Node {
     }
 
     /// Accepts no more shard tasks from now on.
-    pub(super) fn drain(&self) {
+    pub fn drain(&self) {
         self.is_draining.store(true, Relaxed);
         self.changed.notify_one();
     }
@@ -205,13 +222,13 @@ impl Node {
     }
 
     /// Returns whether no attempt runs and the coordinator has acknowledged all outcomes.
-    pub(super) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         let attempts = self.attempts();
         attempts.running.is_empty() && attempts.finished.is_empty()
     }
 
     /// Returns whether a report has said that the worker drains.
-    pub(super) fn is_drain_reported(&self) -> bool {
+    pub fn is_drain_reported(&self) -> bool {
         self.is_drain_reported.load(Relaxed)
     }
 
@@ -221,7 +238,7 @@ impl Node {
     }
 
     /// Returns whether a device is unusable.
-    pub(super) fn is_broken(&self) -> bool {
+    pub fn is_broken(&self) -> bool {
         self.is_broken.load(Relaxed)
     }
 
@@ -242,7 +259,7 @@ impl Node {
     }
 
     /// Stops attempts that are past their deadline. Returns the part of an attempt that has not stopped in time.
-    fn stop_overdue(&self) -> Option<String> {
+    pub fn stop_overdue(&self) -> Option<String> {
         for (id, attempt) in &mut self.attempts().running {
             let on_device = attempt.begun.get().map_or(Duration::ZERO, Instant::elapsed);
             let late = on_device.saturating_sub(attempt.deadline);
@@ -282,11 +299,9 @@ impl Node {
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
         self.load[device].fetch_add(1, Relaxed);
         let slot = DeviceSlot { device, runtime: self.runtime.clone(), stop, progress, begun };
-        let executor = self.executor.clone();
-        let span = tracing::Span::current();
-        let scored = tokio::task::spawn_blocking(move || span.in_scope(|| executor.score(&task, &slot))).await;
+        let scored = self.executor.clone().score(task, slot).await;
         self.load[device].fetch_sub(1, Relaxed);
-        scored.unwrap_or_else(|panic| Err(ShardFailure::new(FailureKind::Internal, panic)))
+        scored
     }
 
     /// Returns the outcome of a shard whose parts are in the store already: a worker that was given up too early may
@@ -393,18 +408,24 @@ pub(super) struct TaskRowScorer(pub(super) Arc<Node>);
 #[async_trait]
 impl RowScorer for TaskRowScorer {
     async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError> {
-        let task = ShardTask::from_text(row)?;
-        let node = self.0.clone();
-        let span = info_span!("shard", run = task.run, part = task.shard.name(), attempt = task.attempt);
+        let (node, task) = (self.0.clone(), ShardTask::from_text(row)?);
         // On the process's own runtime: connections to stores outlive Ballista's runtimes.
-        let scoring = self.0.runtime.spawn(async move { node.run(task).await }.instrument(span));
+        let scoring = self.0.runtime.spawn(async move { node.run(task).await });
         Ok(scoring.await??)
     }
 }
 
 impl Node {
-    /// Runs an attempt at a shard.
-    async fn run(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+    /// Runs an attempt at a shard. Its outcome is in the node's reports too.
+    ///
+    /// # Errors
+    /// Fails if the shard is not scored.
+    pub async fn run(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+        let span = info_span!("shard", run = task.run, part = task.shard.name(), attempt = task.attempt);
+        self.run_in_span(task).instrument(span).await
+    }
+
+    async fn run_in_span(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
         let lost =
             ShardFailure { kind: FailureKind::Internal, message: "the task was aborted".to_owned(), is_fatal: false };
         self.insert_attempt(&task);

@@ -28,25 +28,27 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 type Client = WorkerServiceClient<InterceptedService<Channel, AuthInterceptor>>;
 
 /// The session of a worker.
-pub(super) struct Session {
-    pub(super) node: Arc<Node>,
-    pub(super) hello: Hello,
+pub struct Session {
+    /// The worker's state.
+    pub node: Arc<Node>,
+    /// What the worker registers with.
+    pub hello: Hello,
     /// Wakes Ballista's poll loop.
-    pub(super) poll: Arc<Notify>,
+    pub poll: Arc<Notify>,
     /// Set while a coordinator knows this worker.
-    pub(super) ready: Arc<AtomicBool>,
+    pub ready: Arc<AtomicBool>,
     /// Notified when the coordinator asks the worker to drain.
-    pub(super) drain: Arc<Notify>,
+    pub drain: Arc<Notify>,
 }
 
 impl Session {
     /// Keeps a session with one of `coordinators` after the other. Returns only if the first answer is a refusal:
     /// another version, or an invalid token. A later refusal may be temporary, while the coordinator is replaced, and
     /// is retried.
-    pub(super) async fn run(&self, coordinators: Vec<(String, Channel)>, auth: AuthInterceptor) -> Status {
+    pub async fn run(&self, coordinators: Vec<(String, Channel)>, auth: AuthInterceptor) -> Status {
         let mut wait = BACKOFF_MIN;
         let mut was_welcome = false;
-        for (url, channel) in coordinators.iter().cycle() {
+        for (tries, (url, channel)) in coordinators.iter().cycle().enumerate() {
             let client = WorkerServiceClient::with_interceptor(channel.clone(), auth.clone());
             let status = self.run_stream(client, url, &mut wait, &mut was_welcome).await;
             self.ready.store(false, Relaxed);
@@ -59,8 +61,7 @@ impl Session {
                 return status;
             }
             warn!(coordinator = url, code = ?status.code(), why = status_text(&status), "no coordinator; trying again");
-            let jitter: f64 = rand::random_range(0.5..1.0);
-            tokio::time::sleep(wait.mul_f64(jitter)).await;
+            tokio::time::sleep(wait.mul_f64(jitter(&self.hello.id, tries))).await;
             wait = (wait * 2).min(BACKOFF_MAX);
         }
         Status::internal("the list of coordinators is empty")
@@ -126,6 +127,13 @@ impl Session {
             attend_response::Message::Welcome(_) => {}
         }
     }
+}
+
+/// Returns a factor from 0.5 to 1, which differs between workers, so that they do not all come back at once.
+fn jitter(worker: &str, tries: usize) -> f64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(worker.as_bytes()).update(&tries.to_le_bytes());
+    0.5 + f64::from(hasher.finalize().as_bytes()[0]) / 512.0
 }
 
 async fn next_message(answers: &mut Streaming<AttendResponse>) -> Result<AttendResponse, Status> {

@@ -38,7 +38,7 @@ pub(super) async fn query(
     request: v1::QueryRequest,
 ) -> Result<mpsc::Receiver<Result<QueryResponse, Status>>, Status> {
     let selection = select_runs(plane, &request).await?;
-    let session = distributed_session(&plane.backend, &plane.store, &selection).await.map_err(from_sql_error)?;
+    let session = distributed_session(plane.ballista()?, &plane.store, &selection).await.map_err(from_sql_error)?;
     let plan = sql::plan_bounded(&session, &request.sql, request.mix_runs).await.map_err(from_sql_error)?;
     let rows = execute_stream(plan, session.task_ctx()).map_err(from_query_error)?;
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
@@ -116,7 +116,7 @@ pub(super) async fn correlate(
     let selected = report::select_metric(record, metric.as_ref()).map_err(from_report_error)?;
     report::require_complete(&plane.store, std::slice::from_ref(record)).await.map_err(from_report_error)?;
     let selection = Selection::run(record.name.clone());
-    let session = distributed_session(&plane.backend, &plane.store, &selection).await.map_err(from_sql_error)?;
+    let session = distributed_session(plane.ballista()?, &plane.store, &selection).await.map_err(from_sql_error)?;
     let groups =
         distributed::correlations(&session, record, &selected.metrics()[0]).await.map_err(|error| match error {
             CorrelationsError::Report(error) => from_report_error(error),

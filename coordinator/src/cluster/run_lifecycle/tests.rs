@@ -16,7 +16,9 @@ use object_store::{
 use serde_json::json;
 
 use super::super::control_plane::ControlPlaneSettings;
+use super::super::run_spawner::thread_per_run;
 use super::super::scheduler::Policy;
+use super::super::shard_transport::Transport;
 use super::*;
 
 /// Far longer than a run takes to fail.
@@ -103,10 +105,11 @@ async fn a_panic_fails_its_run_and_the_watchers_are_told() {
         roots: Roots::new(&[], true).unwrap(),
         policy: Policy::default(),
         term: 1,
-        shuffle_client: ShuffleClient::new(Tls::default(), None),
+        transport: Transport::Ballista(ShuffleClient::new(Tls::default(), None)),
+        run_spawner: thread_per_run(),
     });
     let plane = plane.await.unwrap();
-    let run = ActiveRun::new(submitted(pictures.path().to_str().unwrap()));
+    let run = ActiveRun::new(submitted(pictures.path().to_str().unwrap()), 1);
     let mut changes = run.changes();
     start(&plane, run.clone());
     let ended = async {
