@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::names::RunName;
@@ -14,6 +15,7 @@ use dqa_proto::v1;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
+use tokio::time::Instant;
 
 use super::scheduler::{RunId, ShardSummary, Tally};
 use super::wire;
@@ -46,6 +48,8 @@ pub(super) struct ActiveRun {
     /// Held by the thread that drives the run.
     events: tokio::sync::Mutex<RunEvents>,
     changes: watch::Sender<u64>,
+    /// A user has submitted the run again since its plan began: its data sets may have more pictures now.
+    is_submitted_again: AtomicBool,
 }
 
 struct CommitProgress {
@@ -121,7 +125,18 @@ impl ActiveRun {
             event_sender,
             events: tokio::sync::Mutex::new(events),
             changes: watch::Sender::new(0),
+            is_submitted_again: AtomicBool::new(false),
         })
+    }
+
+    /// Has the run planned again before it is complete. The caller has locked the run's state.
+    pub(super) fn submit_again(&self) {
+        self.is_submitted_again.store(true, Relaxed);
+    }
+
+    /// Returns whether the run was submitted again since this was last asked.
+    pub(super) fn take_submitted_again(&self) -> bool {
+        self.is_submitted_again.swap(false, Relaxed)
     }
 
     pub(super) fn record(&self) -> RunRecord {

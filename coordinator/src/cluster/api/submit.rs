@@ -61,6 +61,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
 async fn submit_again(plane: &Arc<ControlPlane>, record: RunRecord, request: &RunRequest) -> Result<v1::Run, Status> {
     let run = run_lookup::lock(plane, record.name.as_str()).await?;
     if run.state().is_active() {
+        run.submit_again();
         // Writing the unchanged record makes the run the one that was used last.
         run.update_record(&plane.store, |_| {}).await.map_err(from_write_error)?;
     } else {
