@@ -15,6 +15,8 @@ mod folder_lock;
 mod invalid_keys;
 mod local_path;
 mod local_walk;
+#[cfg(feature = "simulation")]
+mod registered;
 #[cfg(feature = "cloud")]
 mod remote;
 mod resolver;
@@ -61,6 +63,10 @@ impl Store {
     /// # Errors
     /// If the address is invalid, or a local folder does not exist.
     pub fn open(address: &str, base: &FilePath) -> Result<Store, StoreError> {
+        #[cfg(feature = "simulation")]
+        if let Some(store) = Store::registered(address) {
+            return Ok(store);
+        }
         match local_path(address, base)? {
             Some(path) => Store::local(&path),
             None => Store::remote(address),
