@@ -199,6 +199,9 @@ fn check(cluster: &Cluster, size: &Size, seed: u64, arguments: &[&str], poison: 
     let sql = "SELECT algorithm, image, score, error_code FROM scores ORDER BY algorithm, image";
     let rows = cluster.query(sql);
     assert_eq!(rows.len() as u64, u64::from(size.scenes) * 3, "every row once: {}", output());
+    // A query reads what the run's record names; this reads every file.
+    let checked = cluster.run_on_store(&["store", "check"]);
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, output());
     let mut alone = cluster.dir.command(arguments);
     assert!(alone.env("DQA_STORE", "alone").output().unwrap().status.success());
     let query = ["query", sql, "--format", "json"];

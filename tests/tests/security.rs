@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
@@ -17,6 +17,7 @@ use dqa_proto::v1::{AttendRequest, DeviceClass, Hello, ListWorkersRequest, atten
 use dqa_service::net::{AuthInterceptor, TlsArgs, Token, channel, flight_user_agent};
 use dqa_tests::certificates::{Authority, CertificateFiles};
 use dqa_tests::cluster::{Cluster, Programs, TIMEOUT, free_port};
+use dqa_tests::wait_until;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Status};
@@ -172,6 +173,11 @@ async fn only_valid_certificates_and_tokens_are_accepted() {
             );
         }
     }
+    // The refusals were not those of a dead server.
+    let alive = codes(ask(Some(&users)).await);
+    assert_eq!(alive[0], ("users", Code::Ok));
+    assert_eq!(alive[1..], refused(all)[1..]);
+
     // What Ballista offers beside polling is for nobody.
     let with = |token: &Token| InterceptedService::new(with_certificate(&url), AuthInterceptor::new(Some(token)));
     let mut ballista = SchedulerGrpcClient::new(with(&workers));
@@ -268,7 +274,8 @@ fn a_worker_with_a_wrong_token_or_certificate_does_not_register() {
         ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
     let stranger = guarded.cluster.start_worker(&[]);
     // It does not trust the coordinator either, and looks for another for ever.
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let log = || guarded.cluster.worker_log(stranger);
+    wait_until(TIMEOUT, log, || log().matches("no coordinator; trying again").count() >= 2);
     assert!(guarded.cluster.exit_status(stranger).is_none());
     guarded.cluster.wait_for_workers(0);
 }
@@ -292,9 +299,9 @@ fn an_open_port_is_refused() {
         assert!(output.stderr.contains(says), "{arguments:?}: {}", output.stderr);
     }
     let mut open = cluster.dir.command(&["serve", "--listen", "0.0.0.0:0", "--insecure"]);
-    let mut open = open.stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    assert!(open.try_wait().unwrap().is_none(), "who asks for it gets it");
+    let mut open = open.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(open.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("coordinator starts")), "who asks for it gets it");
     open.kill().unwrap();
     open.wait().unwrap();
 }
