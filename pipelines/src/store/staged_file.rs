@@ -134,8 +134,6 @@ fn sync_folder(path: &FilePath) -> Result<()> {
 mod tests {
     use super::*;
 
-    type Way<'w> = &'w dyn Fn(&FilePath, &Bytes) -> Result<()>;
-
     #[test]
     fn a_file_appears_when_it_is_complete_and_a_staged_file_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
@@ -154,8 +152,8 @@ mod tests {
     #[test]
     fn a_file_is_created_once() {
         let dir = tempfile::tempdir().unwrap();
-        let with_links = |path: &FilePath, bytes: &Bytes| create(path.to_owned(), bytes);
-        let ways: [Way<'_>; 2] = [&with_links, &create_without_links];
+        type Way = fn(&FilePath, &Bytes) -> Result<()>;
+        let ways: [Way; 2] = [|path, bytes| create(path.to_owned(), bytes), create_without_links];
         for create in ways {
             let path = dir.path().join("b.json");
             create(&path, &"one".into()).unwrap();
