@@ -167,29 +167,33 @@ impl Users {
         None
     }
 
-    /// Resumes what is paused or has failed, and waits until every accepted run has ended.
+    /// Resumes what is paused, has pictures that failed scored again, and waits until every accepted run has ended.
     async fn finish(&mut self) {
         for (name, run) in self.world.submitted() {
             if !run.is_accepted || run.is_cancelled {
                 continue;
             }
             loop {
-                match self.state(&name).await {
-                    Some(RunState::Complete | RunState::Failed) => break,
-                    Some(RunState::Cancelled) => self.submit(&name).await,
-                    Some(RunState::Paused) => self.resume(&name).await,
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+                let Some(run) = self.find(&name).await else { continue };
+                let failed = run.progress.unwrap_or_default().pictures_failed;
+                match run.state() {
+                    // Shards on which too many machines have failed by chance: no machine fails any more.
+                    RunState::Complete if failed > 0 => self.control(&name, "retry").await,
+                    RunState::Complete | RunState::Failed => break,
+                    RunState::Cancelled => self.submit(&name).await,
+                    RunState::Paused => self.resume(&name).await,
                     _ => {}
                 }
-                tokio::time::sleep(ASK_AGAIN_AFTER).await;
             }
         }
     }
 
-    async fn state(&self, name: &str) -> Option<RunState> {
+    async fn find(&self, name: &str) -> Option<v1::Run> {
         for mut client in self.clients.clone() {
             let asked = client.get_run(v1::GetRunRequest { name: name.to_owned() });
             if let Ok(Ok(answer)) = tokio::time::timeout(ANSWER_MAX, asked).await {
-                return answer.into_inner().run.map(|run| run.state());
+                return answer.into_inner().run;
             }
         }
         None
