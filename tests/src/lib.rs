@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod cluster;
 pub mod hub;
+pub mod invented_scores;
 pub mod proxy;
 pub mod s3;
 

@@ -8,14 +8,12 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use dqa_engine::shard::ShardOutcome;
-use dqa_pipelines::parts;
-use dqa_pipelines::plan::ShardPicture;
 use dqa_pipelines::store::StoreResolver;
-use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics};
 use dqa_proto::v1::DeviceClass;
 use dqa_service::cluster::ShardTask;
 use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
+use dqa_tests::invented_scores::write_parts;
 use dqa_worker::cluster::{self, DeviceSlot, ShardExecutor, ShardFailure, WorkerSettings, score_blocking};
 use futures::future::BoxFuture;
 
@@ -99,34 +97,9 @@ impl FakeExecutor {
         slot.begin();
         std::thread::sleep(self.shard_duration);
         let shard = &task.shard;
-        let row = |picture: &ShardPicture| ScoreRow {
-            scene: picture.scene.clone(),
-            scene_group: picture.scene_group.clone(),
-            image: picture.image.clone(),
-            uri: picture.uri.clone(),
-            version: picture.version.clone(),
-            digest: None,
-            width: None,
-            height: None,
-            windows: 1,
-            score: Ok(ScoreStatistics { score: 0.5, std: 0.0, min: 0.5, max: 0.5 }),
-            mos: picture.mos,
-            raters: picture.raters,
-            flat_share: None,
-        };
-        let rows: Vec<ScoreRow> = shard.pictures.iter().map(row).collect();
         let store = self.stores.open(&shard.store).map_err(ShardFailure::of_store)?;
-        for part in &shard.parts {
-            let encoded = parts::encode(shard, part, &rows, &[]);
-            slot.runtime.block_on(store.put(&part.key(), encoded)).map_err(ShardFailure::of_store)?;
-        }
-        Ok(ShardOutcome {
-            key: shard.name(),
-            rows: shard.rows(),
-            failed: 0,
-            reused: 0,
-            windows: shard.windows,
-            wall: started.elapsed(),
-        })
+        let writing = write_parts(&store, shard, |_, _| 0.5);
+        let outcome = slot.runtime.block_on(writing).map_err(ShardFailure::of_store)?;
+        Ok(ShardOutcome { wall: started.elapsed(), ..outcome })
     }
 }

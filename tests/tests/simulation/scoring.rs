@@ -6,12 +6,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dqa_engine::shard::ShardOutcome;
-use dqa_pipelines::parts;
 use dqa_pipelines::plan::{ShardPart, ShardPicture};
-use dqa_pipelines::store::{StoreError, StoreResolver};
-use dqa_pipelines::tables::scores::{ScoreRow, ScoreStatistics};
+use dqa_pipelines::store::StoreResolver;
 use dqa_proto::v1::{DeviceClass, FailureKind};
 use dqa_service::cluster::ShardTask;
+use dqa_tests::invented_scores::write_parts;
 use dqa_worker::cluster::{DeviceSlot, ShardExecutor, ShardFailure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -81,21 +80,10 @@ impl FormulaExecutor {
             let message = "cannot write: 403 Forbidden".to_owned();
             return Err(ShardFailure { kind: FailureKind::Store, message, is_fatal: false });
         }
-        let failed = |error: StoreError| ShardFailure::new(FailureKind::Store, error);
-        let store = self.resolver.open(&shard.store).map_err(failed)?;
-        for part in &shard.parts {
-            let rows: Vec<ScoreRow> = shard.pictures.iter().map(|picture| row(picture, part)).collect();
-            let encoded = parts::encode(shard, part, &rows, &[]);
-            store.put(&part.key(), encoded).await.map_err(failed)?;
-        }
-        Ok(ShardOutcome {
-            key: shard.name(),
-            rows: shard.rows(),
-            failed: 0,
-            reused: 0,
-            windows: shard.windows,
-            wall: Duration::ZERO,
-        })
+        let store = self.resolver.open(&shard.store).map_err(ShardFailure::of_store)?;
+        let score =
+            |picture: &ShardPicture, part: &ShardPart| formula(&picture.image, &picture.version, &part.columns.metric);
+        write_parts(&store, shard, score).await.map_err(ShardFailure::of_store)
     }
 }
 
@@ -114,25 +102,6 @@ impl ShardExecutor for FormulaExecutor {
         slot: DeviceSlot,
     ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
         async move { self.score_shard(&task, &slot).await }.boxed()
-    }
-}
-
-fn row(picture: &ShardPicture, part: &ShardPart) -> ScoreRow {
-    let score = formula(&picture.image, &picture.version, &part.columns.metric);
-    ScoreRow {
-        scene: picture.scene.clone(),
-        scene_group: picture.scene_group.clone(),
-        image: picture.image.clone(),
-        uri: picture.uri.clone(),
-        version: picture.version.clone(),
-        digest: None,
-        width: None,
-        height: None,
-        windows: 1,
-        score: Ok(ScoreStatistics { score, std: 0.0, min: score, max: score }),
-        mos: picture.mos,
-        raters: picture.raters,
-        flat_share: None,
     }
 }
 
