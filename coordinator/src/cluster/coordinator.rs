@@ -37,13 +37,13 @@ pub struct CoordinatorSettings {
     pub store: Store,
     /// The coordinator's name among those of its store, the same after a restart.
     pub id: String,
-    /// Where data sets may be.
+    /// The folders and URLs below which data sets must lie.
     pub roots: Roots,
     /// Fixed part of a shard's deadline, added to the time of its windows on the slowest device of its class.
     pub deadline_base: Duration,
-    /// What carries shards to workers.
+    /// The transport that carries shards to workers.
     pub transport: Transport,
-    /// Where runs are driven.
+    /// The function that starts the lifecycles of runs.
     pub run_spawner: RunSpawner,
 }
 

@@ -1,4 +1,4 @@
-//! Where the lifecycles of runs execute.
+//! Decides on which thread the lifecycle of a run executes.
 
 use std::io;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 /// The lifecycle of a run, as a future that stays on one thread.
 pub type RunLifecycle = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
 
-/// Starts lifecycles of runs.
+/// A function that starts the lifecycle of a run.
 ///
 /// # Errors
-/// When there is no thread for it.
+/// When no thread can be started.
 pub type RunSpawner = Arc<dyn Fn(RunLifecycle) -> io::Result<()> + Send + Sync>;
 
 /// Returns a spawner that gives each run a thread: planning, counting and reporting compute for seconds.

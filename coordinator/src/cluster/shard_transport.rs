@@ -25,7 +25,7 @@ pub trait ShardTransport: Send + Sync {
     async fn remove_executor(&self, worker: &str);
 }
 
-/// What carries a leader's shards.
+/// The transport of a leader's shards.
 #[derive(Clone)]
 pub enum Transport {
     /// Ballista's scheduler in this process, which queries need. The client reads results of queries from workers.
