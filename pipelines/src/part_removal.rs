@@ -34,6 +34,8 @@ pub struct Collection {
     pub removed: Vec<String>,
     /// Keys of the parts that an interrupted removal had left aside, and that were put back.
     pub restored: Vec<String>,
+    /// Paths of files that a killed process had not finished, and that were removed.
+    pub unfinished: Vec<String>,
 }
 
 /// A part that is being removed.
@@ -102,17 +104,15 @@ async fn delete_aside(store: &Store, aside_key: &str) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// Removes the parts that no run has named for longer than `grace`, and finishes removals that were interrupted. Does nothing
-/// if a record cannot be read, or if no run names a part: then the records may be elsewhere.
+/// Removes the parts that no run has named for longer than `grace`, finishes removals that were interrupted, and removes files
+/// that were not finished. Leaves all parts if a record cannot be read, or if no run names a part: then the records may be
+/// elsewhere.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn collect_orphans(store: &Store, grace: SignedDuration) -> Result<Collection, StoreError> {
-    let Some(named) = named_parts(store).await? else { return Ok(Collection::default()) };
-    if named.is_empty() {
-        return Ok(Collection::default());
-    }
-    let mut collection = Collection::default();
+    let mut collection = Collection { unfinished: store.remove_unfinished(grace).await?, ..Collection::default() };
+    let Some(named) = named_parts(store).await?.filter(|named| !named.is_empty()) else { return Ok(collection) };
     for aside_key in list_keys(store, REMOVED).await? {
         let part = aside_key.splitn(3, '/').nth(2).map(str::to_owned);
         let Some(key) = part.filter(|key| is_part_key(key)) else { continue };

@@ -21,6 +21,7 @@ mod registered;
 mod remote;
 mod resolver;
 mod staged_file;
+mod unfinished;
 mod write;
 
 use std::path::{Path as FilePath, PathBuf};

@@ -1,5 +1,5 @@
 //! Looks at everything in a store that runs are made of, and finds what is wrong: records that cannot be read, parts that are
-//! damaged, missing, named by no run, or hold rows that another part holds too. A repair does what loses nothing.
+//! damaged, missing, named by no run, or hold rows that another part holds too, and what killed processes left. A repair does what loses nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 
 use crate::causes;
 use crate::names::RunName;
-use crate::part_removal::{self, Collection, REMOVED};
+use crate::part_removal::{self, Collection, GRACE, REMOVED};
 use crate::parts::{self, PartError};
 use crate::plan::is_part_key;
 use crate::run::{RUNS, RunState, StoredRuns};
@@ -34,6 +34,8 @@ pub enum ProblemKind {
     Double,
     /// A part that was being removed when the process ended.
     Aside,
+    /// A file that was being written when the process ended.
+    Unfinished,
 }
 
 impl fmt::Display for ProblemKind {
@@ -45,6 +47,7 @@ impl fmt::Display for ProblemKind {
             ProblemKind::Orphan => "orphan",
             ProblemKind::Double => "double",
             ProblemKind::Aside => "aside",
+            ProblemKind::Unfinished => "unfinished",
         })
     }
 }
@@ -134,6 +137,9 @@ pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
         let detail = "its removal was interrupted, or is going on".to_owned();
         problems.push(problem(ProblemKind::Aside, object.key, Vec::new(), detail));
     }
+    for file in store.list_unfinished(GRACE).await? {
+        problems.push(problem(ProblemKind::Unfinished, file, Vec::new(), "it was not written to its end".to_owned()));
+    }
     problems.extend(check_contents(store, &listed, &named).await?);
     problems.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
     Ok(StoreCheck { runs: records.len(), parts: listed.len(), problems })
@@ -188,7 +194,7 @@ async fn check_contents(store: &Store, keys: &[String], named: &NamedParts) -> R
 }
 
 /// Repairs what was found: deletes damaged parts, which are scored again when their run is submitted again; finishes
-/// interrupted removals; removes parts that no run has named for longer than `grace`.
+/// interrupted removals; removes parts that no run has named, and files that were not finished, for longer than `grace`.
 ///
 /// # Errors
 /// If the store fails.

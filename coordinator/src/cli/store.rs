@@ -32,8 +32,8 @@ struct CheckArgs {
     #[command(flatten)]
     store: StoreArgs,
 
-    /// Deletes damaged parts, puts parts back whose removal was interrupted, and removes parts that no run has named for
-    /// an hour. Lists what is left.
+    /// Deletes damaged parts, puts parts back whose removal was interrupted, and removes parts that no run has named, and
+    /// files that were not finished, for an hour. Lists what is left.
     #[arg(long)]
     repair: bool,
 
@@ -104,6 +104,7 @@ fn note_repair(repair: &Repair) {
         ("deleted, because it was damaged", deleted),
         ("removed, because no run names it", &collection.removed),
         ("put back", &collection.restored),
+        ("removed, because it was not written to its end", &collection.unfinished),
     ] {
         keys.iter().for_each(|key| note(format_args!("{key}: {what}")));
     }
@@ -116,8 +117,10 @@ fn note_advice(check: &StoreCheck, has_repaired: bool) {
             "hint: `dqa-coord submit` with the same arguments makes the damaged and missing parts of a run again"
         ));
     }
-    if !has_repaired && (has(ProblemKind::Orphan) || has(ProblemKind::Aside)) {
-        note(format_args!("hint: --repair removes parts that no run has named for an hour"));
+    if !has_repaired && [ProblemKind::Orphan, ProblemKind::Aside, ProblemKind::Unfinished].into_iter().any(has) {
+        note(format_args!(
+            "hint: --repair removes parts that no run has named, and files that were not finished, for an hour"
+        ));
     }
     if has(ProblemKind::Unreadable) {
         note(format_args!("hint: delete a record that cannot be read, and submit the run again: its parts are kept"));

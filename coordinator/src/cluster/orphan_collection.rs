@@ -1,5 +1,6 @@
 //! Removes parts that no run names, from time to time. An attempt leaves such a part if it ends after its run was planned
-//! anew, and so does a run that is never completed and whose record somebody deleted.
+//! anew, and so does a run that is never completed and whose record somebody deleted. Files that a killed process had not
+//! finished are removed with them.
 
 use std::time::Duration;
 

@@ -9,6 +9,9 @@ use std::path::{Path as FilePath, PathBuf};
 
 use bytes::Bytes;
 
+/// Digits of the number at the end of a staged file's name: those of the largest number.
+const NUMBER_DIGITS: usize = 20;
+
 /// A file that is being written next to its final place. Its name ends in `#` and a number, so no listing shows it. It is
 /// removed when it is dropped before it has its final name.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl StagedFile {
         loop {
             let number = RandomState::new().hash_one(std::process::id());
             let mut path = target.clone().into_os_string();
-            path.push(format!("#{number}"));
+            path.push(format!("#{number:0NUMBER_DIGITS$}"));
             match File::create_new(&path) {
                 Ok(file) => return Ok(StagedFile { file, path: path.into(), target }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -71,6 +74,12 @@ impl Drop for StagedFile {
         // It fails if the file was renamed. Otherwise the file has no meaning, and nothing lists it.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Returns whether a file has the name of one that is being written.
+pub(super) fn is_staged(path: &FilePath) -> bool {
+    let number = path.to_str().and_then(|path| Some(path.rsplit_once('#')?.1));
+    number.is_some_and(|number| number.len() == NUMBER_DIGITS && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Writes a file, and replaces one that exists.
