@@ -5,6 +5,7 @@
 //! DataSet -plan-> Shard -(scored elsewhere)-> Part -commit-> Run -report-> Correlations, Leaderboard
 //! ```
 
+pub mod caught_panic;
 mod causes;
 pub mod dataset;
 pub mod digest;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use file_digest::{DIGEST, FUNCTION, UNSEALED};
 use futures::{StreamExt, TryStreamExt};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::ParquetMetaData;
 
 use crate::causes;
 use crate::digest;
@@ -110,7 +110,7 @@ pub async fn inspect_all(
 
 /// Checks that a file is the part with a key, as it was written.
 fn check(bytes: &Bytes, key: &str) -> Result<PartCounts, ParquetError> {
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    let metadata = parquet_file::read_footer(bytes)?;
     let fact = |name: &str| fact(&metadata, name);
     let name = fact(PART).ok_or_else(|| ParquetError::General("it is not a part written by dqa".to_owned()))?;
     if !key.ends_with(&format!("/{name}.parquet")) {
@@ -200,7 +200,7 @@ pub async fn read_part(store: &Store, key: &str) -> Result<Part, PartError> {
 pub async fn read_rows(store: &Store, key: &str) -> Result<Vec<ScoreRow>, PartError> {
     let damaged = |source| PartError::Damaged { key: key.to_owned(), source };
     let bytes = store.get(key).await?;
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).map_err(damaged)?;
+    let metadata = parquet_file::read_footer(&bytes).map_err(damaged)?;
     check_content(&bytes, |name| fact(&metadata, name)).map_err(damaged)?;
     decode(bytes).map_err(damaged)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dqa_pipelines::run::PartRef;
 use dqa_pipelines::store::Store;
+use dqa_pipelines::tables::parquet_file;
 use dqa_pipelines::tables::scores::{self, ScoreRow};
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use parquet::errors::ParquetError;
@@ -65,7 +66,8 @@ impl PartRows {
         let key = &part.key;
         if part.rows > WHOLE_ROWS_MAX {
             let file = self.files.get_or_insert_async(key, async { Ok::<_, SiteError>(store.get(key).await?) }).await?;
-            return read_rows(file, numbers).map_err(|source| SiteError::Table { key: key.clone(), source });
+            let rows = parquet_file::decode(|| read_rows(file, numbers));
+            return rows.map_err(|source| SiteError::Table { key: key.clone(), source });
         }
         let reading = async { Ok::<_, SiteError>(Arc::new(read(store, key, scores::from_batch).await?)) };
         let all = self.decoded.get_or_insert_async(key, reading).await?;
@@ -88,7 +90,6 @@ fn read_rows(file: Bytes, numbers: &[usize]) -> Result<Vec<ScoreRow>, ParquetErr
 
 #[cfg(test)]
 mod tests {
-    use dqa_pipelines::tables::parquet_file;
     use dqa_pipelines::tables::scores::{PartColumns, ScoringFailure, to_batch};
 
     use super::*;

@@ -29,6 +29,7 @@ use super::error::{DatasetError, UnlocatedError};
 use super::label_error::LabelError;
 use super::load_policy::LoadPolicy;
 use super::matlab_file::{self, Value};
+use crate::caught_panic::catch_panic;
 use crate::store::Store;
 
 /// Maximum size of a table in bytes: millions of rows of text. The whole table is read into memory.
@@ -123,12 +124,17 @@ impl Table {
         if let (Some(sheet), false) = (form.sheet, kind == TableFileKind::Workbook) {
             return Err(LabelError::Content(format!("it has no sheet `{sheet}`: it is not a workbook")));
         }
-        let content = match kind {
-            TableFileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
-            TableFileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
-            TableFileKind::Parquet => Content::Columns(parquet_table::read(bytes)?),
-            TableFileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
+        let decode = || {
+            Ok(match kind {
+                TableFileKind::Text => Content::Delimited(delimited::read(file, &bytes, form.encoding)?),
+                TableFileKind::Workbook => Content::Sheet(workbook::read(bytes, form.sheet)?),
+                TableFileKind::Parquet => Content::Columns(parquet_table::read(bytes)?),
+                TableFileKind::Mat => Content::Variables(matlab_file::read(&bytes)?),
+            })
         };
+        // Libraries panic on some files that are damaged.
+        let content =
+            catch_panic(decode).unwrap_or_else(|panic| Err(LabelError::Content(format!("it is damaged: {panic}"))))?;
         Ok(Table { content, decimal: form.decimal })
     }
 

@@ -7,21 +7,23 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 
 use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Float64Type, Int32Type, Schema};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use rayon::slice::ParallelSliceMut;
 
 use super::error::ReportError;
+use crate::caught_panic::CaughtPanic;
 use crate::metric::{Direction, MetricSpec};
 use crate::names::{AlgorithmName, DatasetName};
 use crate::run::{PartRef, RunRecord};
 use crate::store::Store;
-use crate::tables::parquet_file::StoredFile;
+use crate::tables::parquet_file::{self, StoredFile};
 use crate::tables::scores::{METRIC, SCHEMA};
 
 /// Parts that are fetched and decoded at once. 16 hide the latency of a remote store and fit in memory.
@@ -186,7 +188,10 @@ pub async fn read_part(
         let batches = builder.with_projection(columns).with_batch_size(BATCH_ROWS).build()?;
         batches.try_collect::<Vec<_>>().await
     };
-    let batches = decode.await.map_err(|source| ReportError::Part { key: part.key.clone(), source })?;
+    let decoded = AssertUnwindSafe(decode).catch_unwind().await;
+    let decoded =
+        decoded.unwrap_or_else(|payload| Err(parquet_file::decoder_panic(&CaughtPanic::from_payload(&*payload))));
+    let batches = decoded.map_err(|source| ReportError::Part { key: part.key.clone(), source })?;
     let found = batches.iter().map(|batch| batch.num_rows() as u64).sum();
     if found != part.rows {
         return Err(ReportError::Rows { what: part.key, planned: part.rows, found });
@@ -334,5 +339,26 @@ impl DatasetScores {
             part.algorithms.push((algorithm.clone(), start..part.len()));
         }
         part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The fuzzer found files on which the libraries panic.
+    #[tokio::test]
+    async fn a_part_on_which_a_decoder_panics_is_an_error() {
+        let file = include_bytes!("../../../tests/fuzz/corpus/part/arrow-schema");
+        let first_line = file.iter().position(|byte| *byte == b'\n').unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        store.put("scores/p.parquet", file[first_line + 1..].to_vec().into()).await.unwrap();
+        let part = serde_json::json!({"key": "scores/p.parquet", "dataset": "demo", "algorithm": "blur", "rows": 40, "windows": 40});
+        let part: PartRef = serde_json::from_value(part).unwrap();
+        let error = read_part(store, part, &["image"]).await.unwrap_err();
+        assert!(matches!(error, ReportError::Part { .. }), "{error}");
     }
 }

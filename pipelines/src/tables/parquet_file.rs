@@ -19,6 +19,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::properties::WriterProperties;
 
+use crate::caught_panic::{CaughtPanic, catch_panic};
 use crate::store::{Object, Store};
 
 /// Rows per row group. A reader holds the columns of one row group in memory.
@@ -55,13 +56,36 @@ pub fn writer<W: Write + Send>(
     ArrowWriter::try_new(output, schema.clone(), Some(properties))
 }
 
+/// Runs a decoder of a file. The library panics on some files that are damaged: this is an error like others.
+///
+/// # Errors
+/// If the decoder fails or panics.
+pub fn decode<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_panic(work).unwrap_or_else(|panic| Err(decoder_panic(&panic)))
+}
+
+/// Returns the error of a file on which the decoder panicked.
+pub fn decoder_panic(panic: &CaughtPanic) -> ParquetError {
+    ParquetError::General(format!("it is damaged: {panic}"))
+}
+
 /// Reads all rows of a file.
 ///
 /// # Errors
 /// The file is not valid Parquet.
 pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
-    Ok(reader.collect::<Result<_, _>>()?)
+    decode(|| {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
+        Ok(reader.collect::<Result<_, _>>()?)
+    })
+}
+
+/// Reads a file's footer.
+///
+/// # Errors
+/// The file is not valid Parquet.
+pub fn read_footer(bytes: &Bytes) -> Result<ParquetMetaData, ParquetError> {
+    decode(|| ParquetMetaDataReader::new().parse_and_finish(bytes))
 }
 
 /// Returns the value that the writer stored in the footer under this name.
@@ -69,7 +93,7 @@ pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ParquetError> {
 /// # Errors
 /// The file is not valid Parquet.
 pub fn footer_value(bytes: &Bytes, name: &str) -> Result<Option<String>, ParquetError> {
-    let metadata = ParquetMetaDataReader::new().parse_and_finish(bytes)?;
+    let metadata = read_footer(bytes)?;
     let entries = metadata.file_metadata().key_value_metadata().into_iter().flatten();
     Ok(entries.filter(|entry| entry.key == name).find_map(|entry| entry.value.clone()))
 }

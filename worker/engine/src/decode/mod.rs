@@ -8,7 +8,6 @@
 //! thread.
 
 mod bmp;
-mod catch_panic;
 mod convert;
 mod error;
 mod file_parts;
@@ -23,8 +22,8 @@ mod tiff;
 mod unsupported_format;
 mod webp;
 
-use catch_panic::catch_panic;
 use dqa_model::Rgb8;
+use dqa_pipelines::caught_panic::catch_panic;
 pub use error::{ErrorCode, PictureError};
 pub use file_parts::FileParts;
 pub use format::Format;
@@ -59,7 +58,7 @@ pub fn probe_parts(file: &FileParts<'_>, limits: &Limits) -> Result<Header, Pict
     limits.check_bytes(file.bytes())?;
     let first = file.first();
     let format = Format::detect(first)?;
-    catch_panic(format, || match format {
+    catch_decoder(format, || match format {
         Format::Png => png::probe(first, limits),
         Format::Jpeg => jpeg::probe(file, limits),
         Format::Bmp => bmp::probe(first, limits),
@@ -76,7 +75,7 @@ pub fn probe_parts(file: &FileParts<'_>, limits: &Limits) -> Result<Header, Pict
 /// Fails with any [`PictureError`] except `Io`.
 pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
     let header = probe(bytes, limits)?;
-    catch_panic(header.format, || {
+    catch_decoder(header.format, || {
         let pixels = match header.format {
             Format::Png => png::decode(bytes, &header)?,
             Format::Jpeg => jpeg::decode(bytes, &header)?,
@@ -88,6 +87,11 @@ pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Rgb8, PictureError> {
         };
         Ok(Rgb8::new(header.width, header.height, pixels))
     })
+}
+
+/// Runs a decoder of `format`. Its panic is an error.
+fn catch_decoder<T>(format: Format, work: impl FnOnce() -> Result<T, PictureError>) -> Result<T, PictureError> {
+    catch_panic(work).unwrap_or_else(|panic| Err(PictureError::Internal { format, message: panic.to_string() }))
 }
 
 /// Returns the number of pixels of a picture within the limits.
