@@ -4,10 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use dqa_coordinator::run::Roots;
 use dqa_engine::decode::{self, FileParts, Format, Limits, PictureError};
 use dqa_model::{ClipConfig, ClipWeights, Prompts};
 use dqa_pipelines::dataset::{self, Definition, Layout, LoadPolicy};
+use dqa_pipelines::plan::Shard;
+use dqa_pipelines::run::{RunRecord, StoredRuns};
 use dqa_pipelines::store::Store;
+use dqa_pipelines::{parts, store_check};
 use dqa_query::{Selection, SqlError};
 use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
@@ -17,7 +21,7 @@ use tokio::runtime::Runtime;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 13] = [
     ("definition", definition),
     ("labels", labels),
     ("manifest", manifest),
@@ -27,6 +31,10 @@ pub const TARGETS: [Target; 9] = [
     ("prompts", prompts),
     ("weights", weights),
     ("sql", sql),
+    ("part", part),
+    ("record", record),
+    ("shard", shard),
+    ("root", root),
 ];
 
 /// Limits of pictures: a fuzzer finds nothing more in large ones.
@@ -154,6 +162,67 @@ pub fn sql(bytes: &[u8]) {
     });
 }
 
+/// A part: its key up to the first line's end, and its file. If it passes for whole, it has the rows that its footer counts.
+pub fn part(bytes: &[u8]) {
+    let mut pieces = bytes.splitn(2, |byte| *byte == b'\n');
+    let (key, file) = (pieces.next().unwrap_or_default(), pieces.next().unwrap_or_default());
+    let Ok(key) = std::str::from_utf8(key) else { return };
+    let Some(store) = store_of(&[(key, file)]) else { return };
+    runtime().block_on(async {
+        let _ = parts::read_rows(&store, key).await;
+        if let Ok(part) = parts::read_part(&store, key).await {
+            assert_eq!(part.rows.len() as u64, part.counts.rows);
+        }
+    });
+}
+
+/// A run's record. Whatever it says, the store can be listed and checked; what can be read is written as it was.
+pub fn record(bytes: &[u8]) {
+    let store = store_of(&[("runs/r/run.json", bytes)]).expect("the key is valid");
+    runtime().block_on(async {
+        let runs = StoredRuns::read(&store).await.expect("a damaged record is no error of the store");
+        store_check::check(&store).await.expect("a damaged record is no error of the store");
+        for record in runs.records {
+            record.write(&store).await.expect("memory takes what it is given");
+            let again = RunRecord::find(&store, &record.name).await.expect("what is written can be read");
+            assert_eq!(again.as_ref(), Some(&record));
+        }
+    });
+}
+
+/// A shard as a coordinator sends it to a worker.
+pub fn shard(bytes: &[u8]) {
+    if let Ok(shard) = serde_json::from_slice::<Shard>(bytes) {
+        let written = serde_json::to_vec(&shard).expect("a shard has text for keys");
+        assert_eq!(serde_json::from_slice::<Shard>(&written).expect("what is written can be read"), shard);
+    }
+}
+
+/// An address below these roots resolves to something below them.
+pub fn root(bytes: &[u8]) {
+    const ROOTS: [&str; 3] = ["s3://bucket/data", "/data", "abfss://data@acct.dfs.core.windows.net/sets"];
+    let Ok(address) = std::str::from_utf8(bytes) else { return };
+    let roots = Roots::new(&ROOTS.map(str::to_owned), false).expect("they are addresses");
+    if roots.check(address).is_err() {
+        return;
+    }
+    let Ok(url) = url::Url::parse(address) else {
+        let path = Path::new(address);
+        assert!(path.starts_with("/data") && !path.components().any(|part| part.as_os_str() == ".."), "{address}");
+        return;
+    };
+    let origin = (url.scheme(), url.username(), url.host_str().unwrap_or_default());
+    let folder = match origin {
+        ("s3", "", "bucket") | ("file", "", "") => "data",
+        ("abfss", "data", "acct.dfs.core.windows.net") => "sets",
+        _ => panic!("{address} is allowed, and is in {origin:?}"),
+    };
+    // What stores make of the path, unless they refuse it.
+    let Ok(path) = object_store::path::Path::from_url_path(url.path()) else { return };
+    assert_eq!(path.parts().next().expect("it has folders").as_ref(), folder, "{address}");
+    assert!(path.parts().all(|part| part.as_ref() != ".."), "{address}");
+}
+
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().build().expect("it needs no more than a thread")
 }
@@ -162,17 +231,25 @@ fn runtime() -> Runtime {
 fn load(definition: &str, files: &[(&str, &[u8])]) -> Option<dataset::DataSet> {
     let definition = format!("name = \"d\"\nroot = \"memory:///\"\n{definition}");
     let definition = Definition::from_toml(&definition).expect("it is a definition");
+    let root = store_of(files).expect("the keys are valid");
     runtime().block_on(async {
-        let objects = InMemory::new();
-        for (key, bytes) in files {
-            let put = objects.put(&(*key).into(), bytes.to_vec().into()).await;
-            put.expect("memory takes what it is given");
-        }
-        let root = Store::from_object_store(Arc::new(objects), "memory:///".parse().expect("it is a URL"));
         let policy = LoadPolicy::restricted(|address| match address.starts_with("memory:///") {
             true => Ok(()),
             false => Err("it is elsewhere".into()),
         });
         dataset::load_from_store(root, &definition, &policy).await.ok()
     })
+}
+
+/// Returns a store with these objects. None: a key is invalid.
+fn store_of(files: &[(&str, &[u8])]) -> Option<Store> {
+    let objects = InMemory::new();
+    runtime().block_on(async {
+        for (key, bytes) in files {
+            let put = objects.put(&object_store::path::Path::parse(key).ok()?, bytes.to_vec().into()).await;
+            put.expect("memory takes what it is given");
+        }
+        Some(())
+    })?;
+    Some(Store::from_object_store(Arc::new(objects), "memory:///".parse().expect("it is a URL")))
 }
