@@ -31,9 +31,8 @@ pub struct Cluster {
     /// The server of the store if the store is in S3.
     pub s3: Option<S3Server>,
     programs: Programs,
-    /// The coordinator's host as it is written in a URL.
+    /// The coordinators' host as it is written in a URL.
     pub host: &'static str,
-    port: u16,
     store: String,
     /// Additional environment variables of every process.
     pub env: Vec<(String, String)>,
@@ -47,9 +46,22 @@ pub struct Cluster {
     pub scheme: &'static str,
     /// The URL at which workers reach the coordinator, if it differs from [`Cluster::url`].
     pub worker_url: Option<String>,
-    coordinator: Option<Child>,
+    /// The first one, and those that compete with it.
+    coordinators: Vec<Coordinator>,
     workers: Vec<Option<Child>>,
     logs: usize,
+}
+
+/// A coordinator, which may be down.
+struct Coordinator {
+    port: u16,
+    process: Option<Child>,
+}
+
+impl Coordinator {
+    fn new() -> Coordinator {
+        Coordinator { port: free_port(), process: None }
+    }
 }
 
 impl Cluster {
@@ -60,7 +72,6 @@ impl Cluster {
             s3: None,
             programs,
             host: "127.0.0.1",
-            port: free_port(),
             store: "store".to_owned(),
             env: Vec::new(),
             serve_args: Vec::new(),
@@ -68,7 +79,7 @@ impl Cluster {
             user_args: Vec::new(),
             scheme: "http",
             worker_url: None,
-            coordinator: None,
+            coordinators: vec![Coordinator::new()],
             workers: Vec::new(),
             logs: 0,
         }
@@ -97,14 +108,19 @@ impl Cluster {
         cluster
     }
 
-    /// Returns the URL of the coordinator.
+    /// Returns the URL of the first coordinator.
     pub fn url(&self) -> String {
-        format!("{}://{}:{}", self.scheme, self.host, self.port)
+        self.coordinator_url(0)
     }
 
-    /// Returns the port of the coordinator.
+    /// Returns the URL of a coordinator.
+    pub fn coordinator_url(&self, number: usize) -> String {
+        format!("{}://{}:{}", self.scheme, self.host, self.coordinators[number].port)
+    }
+
+    /// Returns the port of the first coordinator.
     pub fn port(&self) -> u16 {
-        self.port
+        self.coordinators[0].port
     }
 
     fn set_env(&self, command: &mut Command) {
@@ -123,21 +139,37 @@ impl Cluster {
         File::create(self.dir.path(&name)).unwrap()
     }
 
-    /// Starts the coordinator on its port.
+    /// Starts the first coordinator on its port.
     pub fn start_coordinator(&mut self) {
-        let log = self.create_log("coordinator");
-        let listen = format!("{}:{}", self.host, self.port);
+        self.start_coordinator_number(0);
+    }
+
+    /// Kills the first coordinator (SIGKILL).
+    pub fn kill_coordinator(&mut self) {
+        self.kill_coordinator_number(0);
+    }
+
+    /// Adds a coordinator of the same store, on a port of its own, and returns its number. It is not started.
+    pub fn add_coordinator(&mut self) -> usize {
+        self.coordinators.push(Coordinator::new());
+        self.coordinators.len() - 1
+    }
+
+    /// Starts a coordinator on its port.
+    pub fn start_coordinator_number(&mut self, number: usize) {
+        let log = self.create_log(&format!("coordinator{number}"));
+        let listen = format!("{}:{}", self.host, self.coordinators[number].port);
         let mut command = self.dir.command(&["serve", "--listen", &listen]);
         self.set_env(&mut command);
         command.args(&self.serve_args).stdout(Stdio::null()).stderr(log);
-        self.coordinator = Some(command.spawn().unwrap());
+        self.coordinators[number].process = Some(command.spawn().unwrap());
     }
 
-    /// Kills the coordinator (SIGKILL).
-    pub fn kill_coordinator(&mut self) {
-        let mut child = self.coordinator.take().unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
+    /// Kills a coordinator (SIGKILL).
+    pub fn kill_coordinator_number(&mut self, number: usize) {
+        let mut process = self.coordinators[number].process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 
     /// Starts a worker with the given faults (`FAULT_*` variables), and returns its number.
@@ -200,27 +232,26 @@ impl Cluster {
         end.code().unwrap_or_else(|| -end.signal().unwrap())
     }
 
-    /// Starts a second coordinator of the same store on a port of its own. Returns its process, which the caller ends, and
-    /// its URL.
-    pub fn start_second_coordinator(&mut self) -> (Child, String) {
-        let log = self.create_log("coordinator2");
-        let listen = format!("127.0.0.1:{}", free_port());
-        let mut command = self.dir.command(&["serve", "--listen", &listen]);
-        self.set_env(&mut command);
-        (command.stdout(Stdio::null()).stderr(log).spawn().unwrap(), format!("http://{listen}"))
-    }
-
-    /// Returns a user's command to the coordinator.
+    /// Returns a user's command to the first coordinator.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.dir.command(arguments);
-        self.set_env(&mut command);
-        command.env("RUST_LOG", "warn").args(&self.user_args).args(["--coordinator", &self.url()]);
+        let mut command = self.store_command(arguments);
+        command.args(&self.user_args).args(["--coordinator", &self.url()]);
         command
     }
 
-    /// Runs a user's command to the coordinator to its end.
+    /// Runs a user's command to the first coordinator to its end.
     pub fn run(&self, arguments: &[&str]) -> CommandOutput {
         CommandOutput::new(&self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a user's command to the coordinator that leads to its end. None: none leads, or it is not reached.
+    pub fn run_on_leader(&self, arguments: &[&str]) -> Option<CommandOutput> {
+        let run = |number| {
+            let mut command = self.store_command(arguments);
+            command.args(&self.user_args).args(["--coordinator", &self.coordinator_url(number)]);
+            CommandOutput::new(&command.output().unwrap())
+        };
+        (0..self.coordinators.len()).map(run).find(|output| output.code != 2)
     }
 
     /// Runs a command that accesses the store directly.
@@ -243,8 +274,8 @@ impl Cluster {
 
     /// Returns the status of a run as the coordinator reports it, or None if it does not answer.
     pub fn run_status(&self, name: &str) -> Option<Value> {
-        let output = self.run(&["status", name, "--format", "json"]);
-        (output.code == 0 || output.code == 1).then(|| serde_json::from_str(output.stdout.trim()).ok()).flatten()
+        let output = self.run_on_leader(&["status", name, "--format", "json"])?;
+        serde_json::from_str(output.stdout.trim()).ok()
     }
 
     /// Waits until the status of a run satisfies `condition`, and returns the status.
@@ -313,7 +344,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for child in self.workers.iter_mut().flatten().chain(&mut self.coordinator) {
+        let coordinators = self.coordinators.iter_mut().filter_map(|coordinator| coordinator.process.as_mut());
+        for child in self.workers.iter_mut().flatten().chain(coordinators) {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -148,7 +148,9 @@ fn assert_one_of_two_leads(mut cluster: Cluster, says: &str) {
     cluster.start_worker(&[]);
     cluster.start_worker(&[]);
     cluster.wait_for_workers(2);
-    let (mut another, address) = cluster.start_second_coordinator();
+    let second = cluster.add_coordinator();
+    cluster.start_coordinator_number(second);
+    let address = cluster.coordinator_url(second);
     let stands_by = || {
         let output = cluster.run_on_store(&["runs", "--coordinator", &address]);
         assert!(output.code != 0, "the second coordinator leads too\n{}\n{}", output.stderr, cluster.logs());
@@ -157,8 +159,7 @@ fn assert_one_of_two_leads(mut cluster: Cluster, says: &str) {
     };
     wait_until(TIMEOUT, || cluster.logs(), stands_by);
     cluster.run(&cluster.submit("haze.toml", &["--name", "r"])).exits_with(0);
-    another.kill().unwrap();
-    another.wait().unwrap();
+    cluster.kill_coordinator_number(second);
     assert_eq!(cluster.query("SELECT * FROM scores").len(), 3);
     assert_eq!(cluster.logs().matches(says).count(), 2, "both say it\n{}", cluster.logs());
 }
