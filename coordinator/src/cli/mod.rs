@@ -45,7 +45,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use dqa_service::program;
 
 #[cfg(feature = "cluster")]
@@ -115,6 +115,11 @@ coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C 
 resumes the run).\n\
 A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over \
 the environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
+
+/// Returns the definition of the command line.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {

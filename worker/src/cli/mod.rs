@@ -10,7 +10,7 @@ mod score;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use dqa_service::program;
 
 /// Scores dehazed pictures with CLIP-DQA, without a reference.
@@ -37,6 +37,11 @@ const EXIT_CODES: &str = "Exit codes: 0 all scored, or drained; 1 some pictures 
     start it again.\n\
     Every flag can be given as an environment variable DQA_<FLAG> and in a configuration file; a flag wins over the \
     environment, and that over the file. RUST_LOG sets what is logged to standard error.";
+
+/// Returns the definition of the command line.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
