@@ -87,7 +87,7 @@ impl PlannedPart {
 
     /// Returns the part's name: that of its object without the extension.
     pub fn name(&self) -> &str {
-        self.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet")
+        part_name(&self.key)
     }
 }
 
@@ -161,8 +161,6 @@ impl RunPlan {
         let planned: HashSet<&str> = self.parts().map(|(_, part)| part.key.as_str()).collect();
         let others = listed.values().flatten().filter(|part| !planned.contains(part.key.as_str()));
         self.other_parts = others.map(|part| part.key.clone()).collect();
-        // A row does not say which version of the reference it was made with, but the part's name does.
-        let is_reusable: Vec<bool> = self.metrics.iter().map(|metric| metric.reference().is_none()).collect();
         let folders: Vec<String> = self.shards.iter().map(|shard| self.folder(shard)).collect();
         for (shard, folder) in self.shards.iter_mut().zip(folders) {
             for part in &mut shard.parts {
@@ -172,11 +170,10 @@ impl RunPlan {
                         if let Some(PartState::Damaged(why)) = state {
                             warn!(part = part.key, why, "a part is damaged and is made again");
                         }
-                        let overlaps = |other: &&ListedPart| {
-                            let is_other = other.metric == part.metric && other.key != part.key;
-                            is_other && is_reusable[part.metric] && other.prefix.overlaps(shard.cut.prefix)
-                        };
-                        let reuse = listed[&folder].iter().filter(overlaps).map(|other| other.key.clone()).collect();
+                        let metric = &self.metrics[part.metric];
+                        let others = listed[&folder].iter().filter(|other| other.metric == part.metric);
+                        let others = others.filter(|other| may_have_rows(&other.key, part, (metric, shard.cut.prefix)));
+                        let reuse = others.map(|other| other.key.clone()).collect();
                         PlannedPartState::Missing { reuse }
                     }
                 };
@@ -220,11 +217,21 @@ impl RunPlan {
         }))
     }
 
-    /// Marks the parts with failed rows as missing. Their rows with a score are reused.
+    /// Marks the parts with failed rows as missing. Their rows with a score are reused, and those that an interrupted retry
+    /// has kept.
     pub fn retry_failed(&mut self) {
-        for part in self.shards.iter_mut().flat_map(|shard| &mut shard.parts) {
-            if matches!(part.state, PlannedPartState::Done(counts) if counts.failed > 0) {
-                part.state = PlannedPartState::Missing { reuse: vec![part.key.clone()] };
+        let folders: Vec<String> = self.shards.iter().map(|shard| self.folder(shard)).collect();
+        for (shard, folder) in self.shards.iter_mut().zip(folders) {
+            for part in &mut shard.parts {
+                if !matches!(part.state, PlannedPartState::Done(counts) if counts.failed > 0) {
+                    continue;
+                }
+                let metric = &self.metrics[part.metric];
+                let in_folder =
+                    self.other_parts.iter().filter(|key| key.rsplit_once('/').is_some_and(|(f, _)| f == folder));
+                let kept = in_folder.filter(|key| may_have_rows(key, part, (metric, shard.cut.prefix)));
+                part.state =
+                    PlannedPartState::Missing { reuse: [&part.key].into_iter().chain(kept).cloned().collect() };
             }
         }
     }
@@ -334,7 +341,7 @@ impl RunPlan {
         self.shards.iter().filter(|shard| shard.missing().next().is_some())
     }
 
-    /// Lists each folder of the run's parts: the parts of the run's metrics, with the prefixes in their names.
+    /// Lists each folder of the run's parts: the parts of the run's metrics.
     async fn list_folders(&self, store: &Store) -> Result<BTreeMap<String, Vec<ListedPart>>, StoreError> {
         let mut listed = BTreeMap::new();
         for shard in &self.shards {
@@ -345,8 +352,8 @@ impl RunPlan {
             let parse = |key: &str| {
                 let name = key.rsplit('/').next()?.strip_suffix(".parquet")?;
                 self.metrics.iter().enumerate().find_map(|(metric, spec)| {
-                    let prefix = plan::hash_prefix_of_part(name, &spec.fingerprint)?;
-                    Some(ListedPart { key: key.to_owned(), metric, prefix })
+                    plan::hash_prefix_of_part(name, &spec.fingerprint)?;
+                    Some(ListedPart { key: key.to_owned(), metric })
                 })
             };
             let objects = store.list_sorted(&folder).await?;
@@ -366,7 +373,19 @@ struct ListedPart {
     key: String,
     /// Index of its metric in the plan.
     metric: usize,
-    prefix: HashPrefix,
+}
+
+/// Returns whether another part of a metric may have rows of this one that can be reused. A row does not say which version of
+/// the reference it was made with, but the part's name does.
+fn may_have_rows(key: &str, part: &PlannedPart, (metric, prefix): (&MetricSpec, HashPrefix)) -> bool {
+    let name = part_name(key);
+    let overlaps = plan::hash_prefix_of_part(name, &metric.fingerprint).is_some_and(|other| other.overlaps(prefix));
+    key != part.key && overlaps && (metric.reference().is_none() || plan::is_kept_part(name, part.name()))
+}
+
+/// Returns the name of the part with this key: that of its object without the extension.
+fn part_name(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or_default().trim_end_matches(".parquet")
 }
 
 /// Returns the indices of the metrics that a data set has the references for.

@@ -24,6 +24,9 @@ pub const SHARD_WINDOWS_MAX: u64 = 2048;
 /// cannot be cut into two shards.
 const HASH_BITS: u32 = u64::BITS;
 
+/// Hexadecimal digits of the digest in a part's name.
+const DIGEST_DIGITS: usize = 32;
+
 /// A planned shard: some pictures of one algorithm, by their numbers in the data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardCut {
@@ -178,7 +181,27 @@ pub fn part_name(dataset: &DataSet, cut: &ShardCut, metric: &MetricSpec, limits:
         field(&bytes_max.to_le_bytes());
     }
     let digest = hasher.finalize().to_hex();
-    format!("{}-{}-{}", fingerprint_prefix(fingerprint), cut.prefix, &digest[..32])
+    format!("{}-{}-{}", fingerprint_prefix(fingerprint), cut.prefix, &digest[..DIGEST_DIGITS])
+}
+
+/// Returns the name of a part with the rows of some pictures of the part `name`, which is still being made. It has the
+/// same prefix and half of the same digest, so that whoever makes the part finds the rows; the other half is a digest of
+/// the pictures.
+pub fn kept_part_name<'a>(name: &str, images: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = Hasher::new_derive_key("dqa 2026 name of a part with kept rows");
+    digest::update_field(&mut hasher, name.as_bytes());
+    images.for_each(|image| digest::update_field(&mut hasher, image.as_bytes()));
+    format!("{}{}", shared_beginning(name), &hasher.finalize().to_hex()[..DIGEST_DIGITS / 2])
+}
+
+/// Returns whether `other` has rows that were kept while the part `name` was made.
+pub fn is_kept_part(other: &str, name: &str) -> bool {
+    other != name && other.len() == name.len() && other.starts_with(shared_beginning(name))
+}
+
+/// Returns what the names of a part and of its kept rows have in common.
+fn shared_beginning(name: &str) -> &str {
+    &name[..name.len().saturating_sub(DIGEST_DIGITS / 2)]
 }
 
 /// Returns the beginning of the fingerprint, which a part's name starts with.
@@ -353,6 +376,14 @@ mod tests {
             let name = name(&dataset, &cut, &fingerprint);
             assert_eq!(hash_prefix_of_part(&name, &fingerprint), Some(cut.prefix));
             assert_eq!(hash_prefix_of_part(&name, &"cd".repeat(32)), None);
+            let kept = [["a", "b"], ["a", "c"]].map(|images| kept_part_name(&name, images.into_iter()));
+            assert_ne!(kept[0], kept[1]);
+            assert!(kept.iter().all(|kept| is_kept_part(kept, &name)) && !is_kept_part(&name, &name), "{kept:?}");
+            let mut another = dataset.clone();
+            another.pictures.iter_mut().for_each(|picture| picture.version = "v2".into());
+            assert!(!is_kept_part(&kept[0], &self::name(&another, &cut, &fingerprint)), "of other pictures");
+            assert_eq!(hash_prefix_of_part(&kept[0], &fingerprint), Some(cut.prefix), "its rows can be reused");
+            assert!(is_part_key(&crate::tables::scores::part_key("d", "a0", &kept[0])));
         }
     }
 

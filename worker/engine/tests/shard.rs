@@ -17,7 +17,7 @@ use dqa_model::{ClipWeights, Options, PromptMode, Prompts, Scorer};
 use dqa_pipelines::metric::CLIP_DQA;
 use dqa_pipelines::parts::{self, PartCounts, PartState};
 use dqa_pipelines::picture_limits::PictureLimits;
-use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture};
+use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture, is_kept_part};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::scores::{PartColumns, ScoreRow};
 use dqa_testkit::{Picture, chain, hf};
@@ -155,6 +155,47 @@ async fn rows_of_older_parts_are_reused() {
     let (outcome, rows) = fixture.score(&retried).await;
     assert_eq!((outcome.reused, outcome.failed), (1, 0), "the failed picture is retried");
     assert_eq!(rows[0], old_rows[0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_kept_while_a_shard_is_scored_are_not_scored_again() {
+    let fixture = ShardFixture::new();
+    let pictures: Vec<ShardPicture> =
+        (0..6).map(|number| fixture.picture(&format!("{number}.png"), &png(number))).collect();
+    let name = format!("{}-s-{}", &fixture.fingerprint[..12], "0".repeat(32));
+    let keeping = ShardScorer::clone(&fixture.scorer).keeping_rows(Duration::ZERO);
+    // The shard fails at its last picture.
+    std::fs::remove_file(fixture.dir.path().join("5.png")).unwrap();
+    let mut shard = fixture.shard(&name, &pictures, &[]);
+    let failing = tokio::task::spawn_blocking({
+        let (keeping, shard) = (keeping.clone().refusing_unreadable(), shard.clone());
+        move || keeping.score(&shard, &Handle::current(), &StopFlag::default())
+    });
+    failing.await.unwrap().unwrap_err();
+    let folder = shard.parts[0].key().rsplit_once('/').unwrap().0.to_owned();
+    let list = async || -> Vec<String> {
+        fixture.store.list_sorted(&folder).await.unwrap().into_iter().map(|object| object.key).collect()
+    };
+    let kept = list().await;
+    let file = |key: &str| key.rsplit('/').next().unwrap().trim_end_matches(".parquet").to_owned();
+    assert_eq!(kept.len(), 5, "a part with each picture: {kept:?}");
+    assert!(kept.iter().all(|key| is_kept_part(&file(key), &name)), "{kept:?}");
+
+    fixture.picture("5.png", &png(5));
+    shard.parts[0].reuse.clone_from(&kept);
+    let outcome = tokio::task::spawn_blocking({
+        let shard = shard.clone();
+        move || keeping.score(&shard, &Handle::current(), &StopFlag::default())
+    });
+    let outcome = outcome.await.unwrap().unwrap();
+    assert_eq!((outcome.rows, outcome.failed, outcome.reused, outcome.windows), (6, 0, 5, 2));
+    let now = list().await;
+    assert_eq!(now.len(), 6, "its own kept row is gone, and who plans the shard removes the older ones: {now:?}");
+    let whole = fixture.shard("whole", &pictures, &[]);
+    let (_, expected) = fixture.score(&whole).await;
+    let found = parts::read_rows(&fixture.store, &shard.parts[0].key()).await.unwrap();
+    let scores = |rows: &[ScoreRow]| rows.iter().map(|row| (row.image.clone(), row.score.clone())).collect::<Vec<_>>();
+    assert_eq!(scores(&found), scores(&expected));
 }
 
 #[tokio::test(flavor = "multi_thread")]

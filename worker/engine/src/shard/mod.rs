@@ -4,12 +4,14 @@
 //! [`ShardScorer`] scores shards; `operator` makes it a step of a DataFusion plan, so that this process and a cluster
 //! run the same plan. Rows that an older part holds are reused, the other pictures are scored.
 
+mod kept_rows;
 mod metrics;
+mod open_part;
 #[cfg(feature = "operator")]
 pub mod operator;
 mod rows;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -18,14 +20,16 @@ use std::time::{Duration, Instant};
 use dqa_metrics::Evaluator;
 use dqa_model::{ModelError, Scorer};
 use dqa_pipelines::parts::{self, PartState};
-use dqa_pipelines::plan::{Shard, ShardPart, ShardPicture};
+use dqa_pipelines::plan::{Shard, ShardPicture};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
 use dqa_pipelines::tables::scores::{ScoreRow, ScoringFailure};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tracing::{debug, info};
 
+use self::kept_rows::KeptRows;
 use self::metrics::{ParameterCache, PartMetric};
+use self::open_part::{OpenPart, add_rows, wanted};
 use crate::decode::Limits;
 use crate::fetch::{self, FetchedFiles, FetchedPicture, ReadPolicy};
 use crate::inference::{self, InferenceSettings, Measures, PictureInput, Wanted};
@@ -125,6 +129,9 @@ pub struct ScoringProgress {
     pub pictures: AtomicU64,
     /// Pictures without a score.
     pub failed: AtomicU64,
+    /// Rows of the shard that is being scored that are in the store already, so that they are not made again if the process
+    /// ends. Only a scorer that keeps rows counts them.
+    pub kept: AtomicU64,
 }
 
 /// A loaded model with its settings, ready to score shards; without a model, shards of the other metrics. Cheap to clone.
@@ -137,14 +144,7 @@ pub struct ShardScorer {
     parameters: Arc<ParameterCache>,
     device: String,
     accepts_unreadable: bool,
-}
-
-/// A part that is being made.
-struct OpenPart<'s> {
-    part: &'s ShardPart,
-    metric: PartMetric,
-    /// The rows that are known, by picture.
-    rows: HashMap<String, ScoreRow>,
+    keep_interval: Option<Duration>,
 }
 
 impl ShardScorer {
@@ -159,6 +159,7 @@ impl ShardScorer {
             progress: Arc::default(),
             parameters: Arc::default(),
             accepts_unreadable: true,
+            keep_interval: None,
         }
     }
 
@@ -171,6 +172,12 @@ impl ShardScorer {
     /// row with an error.
     pub fn refusing_unreadable(self) -> ShardScorer {
         ShardScorer { accepts_unreadable: false, ..self }
+    }
+
+    /// Returns the same scorer, which keeps the rows of a shard at this interval, before the shard is done. For shards that
+    /// are planned again by whoever resumes them: a worker's are not, and would leave parts that nobody uses.
+    pub fn keeping_rows(self, interval: Duration) -> ShardScorer {
+        ShardScorer { keep_interval: Some(interval), ..self }
     }
 
     /// Returns the counters.
@@ -190,10 +197,13 @@ impl ShardScorer {
         let mut open = Vec::new();
         for part in &shard.parts {
             let metric = PartMetric::find(part, self.scorer.as_deref(), &evaluator)?;
-            open.push(OpenPart { part, metric, rows: runtime.block_on(rows::reusable(&store, shard, part))? });
+            let rows = runtime.block_on(rows::reusable(&store, shard, part))?;
+            open.push(OpenPart { part, metric, rows, scored: HashSet::new() });
         }
         let reused = open.iter().map(|part| part.rows.len() as u64).sum();
-        let windows = self.score_missing(shard, &mut open, evaluator, (runtime, stop))?;
+        let mut kept = KeptRows::new(shard, (&store, runtime), self.keep_interval, self.provenance(started));
+        self.progress.kept.store(0, Relaxed);
+        let windows = self.score_missing(shard, (&mut open, &mut kept), evaluator, (runtime, stop))?;
         let mut failed = 0;
         let facts = self.provenance(started);
         for OpenPart { part, rows: mut known, .. } in open {
@@ -202,6 +212,8 @@ impl ShardScorer {
             failed += rows::count_failed(&rows);
             runtime.block_on(store.put(&part.key(), parts::encode(shard, part, &rows, &facts)))?;
         }
+        kept.discard();
+        self.progress.kept.store(0, Relaxed);
         let outcome =
             ShardOutcome { key: shard.name(), rows: shard.rows(), failed, reused, windows, wall: started.elapsed() };
         info!(shard = outcome.key, rows = outcome.rows, failed, reused, windows, "shard written");
@@ -225,7 +237,7 @@ impl ShardScorer {
     fn score_missing(
         &self,
         shard: &Shard,
-        open: &mut [OpenPart<'_>],
+        (open, kept): (&mut [OpenPart<'_>], &mut KeptRows<'_>),
         evaluator: Evaluator,
         (runtime, stop): (&Handle, &StopFlag),
     ) -> Result<u64, ShardError> {
@@ -248,7 +260,7 @@ impl ShardScorer {
             Ok(PictureInput { bytes: picture?, wanted: missing[fetched.index].1.clone(), clear, hazy })
         };
         let measures = Measures { clip_dqa: self.scorer.clone(), evaluator };
-        let mut unread = None;
+        let (mut unread, mut unwritten) = (None, None);
         let run = inference::measure(&measures, &settings, sources, fetch, |fetched, measured| {
             let picture = missing[fetched.index].0;
             unread = fetched.store_error.map(|error| (picture, error));
@@ -258,13 +270,20 @@ impl ShardScorer {
             let rows = rows::rows(picture, fetched.digest, measured, &missing[fetched.index].1);
             self.count(&rows);
             debug!(image = picture.image, "picture done");
-            for (metric, row) in rows {
-                let part = open.iter_mut().find(|part| part.metric == metric);
-                part.expect("only metrics of parts are wanted").rows.insert(row.image.clone(), row);
-            }
+            add_rows(open, rows);
+            match kept.add(&picture.image, open) {
+                Ok(rows) => self.progress.kept.fetch_add(rows, Relaxed),
+                Err(error) => {
+                    unwritten = Some(error);
+                    return ControlFlow::Break(());
+                }
+            };
             ControlFlow::Continue(())
         });
         let report = run.map_err(|source| ShardError::Model { part: shard.name(), source })?;
+        if let Some(error) = unwritten {
+            return Err(error.into());
+        }
         match unread {
             Some((_, error)) if error.is_store_wide() => Err(error.into()),
             Some((picture, source)) => Err(ShardError::Unreadable { image: picture.image.clone(), source }),
@@ -281,18 +300,6 @@ impl ShardScorer {
         let failed = rows.iter().filter(|(_, row)| row.score.is_err()).count();
         self.progress.failed.fetch_add(failed as u64, Relaxed);
     }
-}
-
-/// Returns what is wanted of a picture: the metrics whose parts lack its row.
-fn wanted(open: &[OpenPart<'_>], picture: &ShardPicture) -> Wanted {
-    let mut wanted = Wanted::default();
-    for part in open.iter().filter(|part| !part.rows.contains_key(&picture.image)) {
-        match part.metric {
-            PartMetric::ClipDqa => wanted.clip_dqa = true,
-            PartMetric::Classic(metric) => wanted.metrics.push(metric),
-        }
-    }
-    wanted
 }
 
 /// Writes the parts of a shard that no worker could score: rows of older parts are reused, every other picture becomes a
