@@ -1,6 +1,7 @@
 //! Checks whether a data set is complete: every algorithm has every scene once, labelled, readable, and of its input's size.
 //! The check is pure: files are in the [`DataSet`], and the caller passes a function that returns headers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::header::PictureHeader;
 use super::picture::{Picture, by_stem, distinct};
 use super::skipped::{self, SkippedFiles};
 use crate::names::{AlgorithmName, DatasetName};
+use crate::text_table::{Alignment, format_rows};
 use dqa_metrics::ReferenceKind;
 
 /// The problems in the matrix of algorithms and scenes.
@@ -84,6 +86,11 @@ impl CheckCounts {
     /// Returns whether there are no problems.
     pub fn is_clean(&self) -> bool {
         self.missing + self.duplicate + self.unlabelled + self.unlike_input + self.unreadable == 0
+    }
+
+    /// Returns whether there are pictures and none has a label, in a data set that has labels.
+    fn has_no_label(&self) -> bool {
+        self.present > 0 && self.unlabelled >= self.present
     }
 
     fn add(&mut self, other: &CheckCounts) {
@@ -207,7 +214,7 @@ fn check_picture(
     let image = &picture.image;
     if data.is_labelled && picture.mos.is_none() {
         cell.counts.unlabelled += 1;
-        cell.details.push(format!("{image} has no label"));
+        cell.details.push(format!("{image}{NO_LABEL}"));
     }
     match header(picture) {
         Some(PictureHeader::Unreadable { code, message }) => {
@@ -251,10 +258,10 @@ impl CheckReport {
 /// Scenes, cells or details that are shown of a large matrix.
 const SHOWN_MAX: usize = 40;
 
-/// Maximum characters of a line of the matrix, so that it does not wrap.
-const LINE_MAX: usize = 120;
+/// Maximum characters of a line of the matrix, so that it does not wrap in a terminal of the usual width.
+const LINE_MAX: usize = 80;
 
-const LEGEND: &str = ". whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable";
+const LEGEND: &str = ". complete  - missing  d duplicate  u unlabelled  s size unlike input  x unreadable";
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -265,16 +272,17 @@ impl fmt::Display for CheckReport {
             "data set {}: {algorithms} algorithms x {scenes} scenes, {present} of {expected} pictures",
             self.dataset
         )?;
+        let cells = self.shown_cells();
         self.write_algorithms(f)?;
-        if !self.cells.is_empty() {
+        if !cells.is_empty() {
             writeln!(f)?;
-            let width = self.scene_width() + self.algorithms.iter().map(|name| column_width(name) + 2).sum::<usize>();
-            if width <= LINE_MAX {
-                self.write_matrix(f)?
+            let matrix = Matrix::new(&cells);
+            if matrix.width() <= LINE_MAX {
+                matrix.write(f)?
             } else {
-                self.write_cells(f)?
+                write_cells(f, &cells)?
             }
-            self.write_details(f)?;
+            write_details(f, &cells)?;
         }
         for fault in &self.faults {
             writeln!(f, "\n{fault}")?;
@@ -293,26 +301,85 @@ impl fmt::Display for CheckReport {
 }
 
 impl CheckReport {
+    /// Writes the algorithms with problems, and the number of the others. An algorithm without any label, like one that was
+    /// just added, is one line.
     fn write_algorithms(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let width = self.algorithms.iter().map(|name| name.as_str().len()).max().unwrap_or(0).max("algorithm".len());
-        writeln!(f, "\n{:width$}  pictures  missing  duplicate  unlabelled  unlike input  unreadable", "algorithm")?;
-        for (name, c) in self.algorithms.iter().zip(&self.by_algorithm) {
-            writeln!(
-                f,
-                "{name:width$}  {:>8}  {:>7}  {:>9}  {:>10}  {:>12}  {:>10}",
-                c.present, c.missing, c.duplicate, c.unlabelled, c.unlike_input, c.unreadable
-            )?;
+        let counted = || self.algorithms.iter().zip(&self.by_algorithm);
+        let complete = counted().filter(|(_, counts)| counts.is_clean()).count();
+        let all = self.algorithms.len();
+        match complete {
+            0 => {}
+            1 if all == 1 => writeln!(f, "the algorithm is complete")?,
+            _ if complete == all => writeln!(f, "all {all} algorithms are complete")?,
+            1 => writeln!(f, "1 algorithm is complete")?,
+            _ => writeln!(f, "{complete} algorithms are complete")?,
         }
-        Ok(())
+        let mut rows = Vec::new();
+        for (name, counts) in counted().filter(|(_, counts)| !counts.is_clean()) {
+            let labels = if counts.has_no_label() { 0 } else { counts.unlabelled };
+            if counts.has_no_label() {
+                writeln!(f, "{name}: none of its {} pictures has a label", counts.present)?;
+            }
+            let CheckCounts { present, missing, duplicate, unlike_input, unreadable, .. } = *counts;
+            if missing + duplicate + labels + unlike_input + unreadable > 0 {
+                rows.push((name, [present, missing, duplicate, labels, unlike_input, unreadable]));
+            }
+        }
+        let titles = ["pictures", "missing", "duplicate", "unlabelled", "unlike input", "unreadable"];
+        // The number of pictures, and the problems that there are.
+        let is_shown = |column: &usize| *column == 0 || rows.iter().any(|(_, counts)| counts[*column] > 0);
+        let columns: Vec<usize> = (0..titles.len()).filter(is_shown).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let header = columns.iter().map(|column| titles[*column].to_owned());
+        let mut table: Vec<Vec<String>> = vec![std::iter::once("algorithm".to_owned()).chain(header).collect()];
+        table.extend(rows.iter().map(|(name, counts)| {
+            std::iter::once(name.to_string()).chain(columns.iter().map(|column| counts[*column].to_string())).collect()
+        }));
+        let alignments: Vec<Alignment> =
+            std::iter::once(Alignment::Left).chain(columns.iter().map(|_| Alignment::Right)).collect();
+        write!(f, "\n{}", format_rows(&table, &alignments))
     }
 
-    fn scene_width(&self) -> usize {
-        self.cells.iter().map(|cell| cell.scene.chars().count()).max().unwrap_or(0).max("scene".len())
+    /// Returns the cells with problems, without those that lack only the label that their whole algorithm lacks.
+    fn shown_cells(&self) -> Vec<CheckCell> {
+        let has_no_label = |name: &AlgorithmName| {
+            let index = self.algorithms.iter().position(|algorithm| algorithm == name);
+            index.is_some_and(|index| self.by_algorithm[index].has_no_label())
+        };
+        let mut cells = self.cells.clone();
+        for cell in cells.iter_mut().filter(|cell| has_no_label(&cell.algorithm)) {
+            cell.counts.unlabelled = 0;
+            cell.details.retain(|detail| !detail.ends_with(NO_LABEL));
+        }
+        cells.retain(|cell| !cell.counts.is_clean());
+        cells
+    }
+}
+
+/// The end of the detail of a picture without a label.
+const NO_LABEL: &str = " has no label";
+
+/// The scenes with problems, with the marks of each algorithm that has problems.
+struct Matrix<'c> {
+    cells: &'c [CheckCell],
+    algorithms: BTreeSet<&'c AlgorithmName>,
+    scene_width: usize,
+}
+
+impl<'c> Matrix<'c> {
+    fn new(cells: &'c [CheckCell]) -> Matrix<'c> {
+        let scene_width = cells.iter().map(|cell| cell.scene.chars().count()).max().unwrap_or(0).max("scene".len());
+        Matrix { cells, algorithms: cells.iter().map(|cell| &cell.algorithm).collect(), scene_width }
     }
 
-    /// Writes the scenes with problems, with the marks of each algorithm's problems.
-    fn write_matrix(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let width = self.scene_width();
+    fn width(&self) -> usize {
+        self.scene_width + self.algorithms.iter().map(|name| column_width(name) + 2).sum::<usize>()
+    }
+
+    fn write(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let width = self.scene_width;
         write!(f, "{:width$}", "scene")?;
         let names: String = self.algorithms.iter().map(|name| format!("  {name:0$}", column_width(name))).collect();
         writeln!(f, "{}", names.trim_end())?;
@@ -320,37 +387,37 @@ impl CheckReport {
         for cells in scenes.iter().take(SHOWN_MAX) {
             let mut line = format!("{:width$}", cells[0].scene);
             for name in &self.algorithms {
-                let counts = cells.iter().find(|cell| cell.algorithm == *name).map(|cell| cell.counts);
+                let counts = cells.iter().find(|cell| cell.algorithm == **name).map(|cell| cell.counts);
                 line += &format!("  {:1$}", marks(&counts.unwrap_or_default()), column_width(name));
             }
             writeln!(f, "{}", line.trim_end())?;
         }
-        self.write_more(f, scenes.len(), "scenes")?;
+        write_more(f, scenes.len(), "scenes")?;
         writeln!(f, "{LEGEND}")
     }
+}
 
-    fn write_cells(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for cell in self.cells.iter().take(SHOWN_MAX) {
-            writeln!(f, "{} {} {}", cell.scene, cell.algorithm, marks(&cell.counts))?;
-        }
-        self.write_more(f, self.cells.len(), "cells")?;
-        writeln!(f, "{LEGEND}")
+fn write_cells(f: &mut fmt::Formatter, cells: &[CheckCell]) -> fmt::Result {
+    for cell in cells.iter().take(SHOWN_MAX) {
+        writeln!(f, "{} {} {}", cell.scene, cell.algorithm, marks(&cell.counts))?;
     }
+    write_more(f, cells.len(), "cells")?;
+    writeln!(f, "{LEGEND}")
+}
 
-    fn write_details(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let details = || self.cells.iter().flat_map(|cell| &cell.details);
-        if details().next().is_some() {
-            writeln!(f)?;
-        }
-        for detail in details().take(SHOWN_MAX) {
-            writeln!(f, "{detail}")?;
-        }
-        self.write_more(f, details().count(), "remarks")
+fn write_details(f: &mut fmt::Formatter, cells: &[CheckCell]) -> fmt::Result {
+    let details = || cells.iter().flat_map(|cell| &cell.details);
+    if details().next().is_some() {
+        writeln!(f)?;
     }
+    for detail in details().take(SHOWN_MAX) {
+        writeln!(f, "{detail}")?;
+    }
+    write_more(f, details().count(), "remarks")
+}
 
-    fn write_more(&self, f: &mut fmt::Formatter, all: usize, what: &str) -> fmt::Result {
-        if all > SHOWN_MAX { writeln!(f, "and {} more {what}", all - SHOWN_MAX) } else { Ok(()) }
-    }
+fn write_more(f: &mut fmt::Formatter, all: usize, what: &str) -> fmt::Result {
+    if all > SHOWN_MAX { writeln!(f, "and {} more {what}", all - SHOWN_MAX) } else { Ok(()) }
 }
 
 /// Returns the width of an algorithm's column: of its name, or of the two marks that occur together (a duplicate has no label

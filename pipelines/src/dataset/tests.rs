@@ -207,22 +207,20 @@ async fn the_check_finds_every_kind_of_problem() {
     let check = check(&data, &header);
     insta::assert_snapshot!(check, @"
     data set s: 3 algorithms x 2 scenes, 5 of 6 pictures
+    a: none of its 2 pictures has a label
 
-    algorithm  pictures  missing  duplicate  unlabelled  unlike input  unreadable
-    a                 2        0          1           3             0           0
-    b                 1        1          0           0             0           0
-    c                 2        0          0           0             1           1
+      algorithm  pictures  missing  duplicate  unlike input  unreadable
+      a                 2        0          1             0           0
+      b                 1        1          0             0           0
+      c                 2        0          0             1           1
 
     scene  a   b   c
-    1      du  .   x
-    2      u   -   s
-    . whole  - missing  d duplicate  u unlabelled  s size unlike its input  x unreadable
+    1      d   .   x
+    2      .   -   s
+    . complete  - missing  d duplicate  u unlabelled  s size unlike input  x unreadable
 
     a/1.jpg, a/1.png are one picture
-    a/1.jpg has no label
-    a/1.png has no label
     c/1.png: corrupt: it ends early
-    a/2.png has no label
     c/2.png is 10x20, its hazy input 20x10
 
     1 picture files match no layout: x/y/z.png
@@ -539,4 +537,22 @@ async fn a_large_listing_is_matched_and_checked() {
     assert_eq!((check.counts.expected, check.counts.missing), (100_000, 715));
     let text = check.to_string();
     assert!(text.lines().count() < 80 && text.contains("and 675 more scenes"), "{text}");
+}
+
+#[tokio::test]
+async fn an_algorithm_without_labels_is_one_line_of_the_check() {
+    let dir = Dir::new();
+    for algorithm in ["dcp", "aod", "new"] {
+        dir.pictures([1, 2, 3].map(|scene| format!("s/{algorithm}/{scene}.png")).iter().map(String::as_str));
+    }
+    let labels =
+        ["dcp", "aod"].iter().flat_map(|algorithm| [1, 2, 3].map(|scene| format!("{scene},{algorithm},0.5\n")));
+    dir.file("s/mos.csv", &("scene,algorithm,mos\n".to_owned() + &labels.collect::<String>()));
+    let definition = "name = \"s\"\nroot = \"s\"\nlayout = \"{algorithm}/{scene}.png\"\n[labels]\nfile = \"mos.csv\"\n";
+    let data = dir.define(definition).await.unwrap();
+    insta::assert_snapshot!(check(&data, &|_| None), @"
+    data set s: 3 algorithms x 3 scenes, 9 of 9 pictures
+    2 algorithms are complete
+    new: none of its 3 pictures has a label
+    ");
 }
