@@ -96,15 +96,17 @@ fn a_killed_run_is_interrupted_and_every_command_shows_its_progress() {
 fn a_signalled_run_is_interrupted_and_can_be_resumed() {
     let dir = setup();
     let arguments = arguments(&dir);
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code, cause) in [("INT", 130, "Ctrl-C"), ("TERM", 143, "SIGTERM")] {
         let there = dir.parts().len();
         let child = start_and_wait_for_parts(&dir, &arguments, there + 1);
         let id = child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
         let output = CommandOutput::new(&child.wait_with_output().unwrap()).exits_with(code);
-        assert!(output.stderr.contains(&format!("SIG{signal}: run r is interrupted: ")), "{}", output.stderr);
-        assert!(output.stderr.contains("hint: `dqa-coord submit` with the same arguments"), "{}", output.stderr);
-        assert_all_commands_show(&dir, "interrupted", dir.parts().len() as u64);
+        let kept = dir.parts().len();
+        let line = format!("stopped by {cause}: run r is interrupted, {kept} of 9 pictures are kept\n");
+        assert!(output.stderr.contains(&line), "{line}{}", output.stderr);
+        assert!(output.stderr.contains("hint: the same command goes on from there"), "{}", output.stderr);
+        assert_all_commands_show(&dir, "interrupted", kept as u64);
     }
     dir.run(&arguments).exits_with(0);
     assert_all_commands_show(&dir, "complete", 9);

@@ -2,12 +2,13 @@
 
 use std::io::{Write, stdout};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use clap::ValueEnum;
 use dqa_demo::{Algorithm, DatasetOptions, generate_dataset};
 use dqa_pipelines::names::DatasetName;
-use dqa_service::program::{ExitStatus, OutputError, note};
+use dqa_service::program::{ExitStatus, OutputError, end_on_signal, note};
 
 use super::progress::StepProgress;
 
@@ -60,9 +61,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         height: args.height,
         seed: args.seed,
     };
+    let (done, scenes) = (Arc::new(AtomicU64::new(0)), options.scenes);
+    let end = end_on_signal({
+        let done = done.clone();
+        move || {
+            let done = done.load(Relaxed);
+            vec![
+                format!("{done} of {scenes} scenes are made and kept"),
+                "hint: the same command makes the others, and then the definition of the data set".to_owned(),
+            ]
+        }
+    })?;
     let steps = Mutex::new(StepProgress::new(options.scenes, "scenes"));
-    let add_scene = || steps.lock().expect("nothing panics while it is locked").add(1);
+    let add_scene = || {
+        done.fetch_add(1, Relaxed);
+        steps.lock().expect("nothing panics while it is locked").add(1);
+    };
     let generated = generate_dataset(&args.folder, &options, &add_scene)?;
+    drop(end);
     steps.into_inner().expect("nothing panics while it is locked").finish();
     let algorithms = Algorithm::ALL.len();
     note(format_args!(

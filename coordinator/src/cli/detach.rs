@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use dqa_pipelines::names::RunName;
-use dqa_service::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, StopSignal, note, with_hint};
 use jiff::Timestamp;
 use tokio::io::AsyncReadExt;
 
 use super::args::StoreArgs;
-use super::stop_signal::StopSignal;
 
 /// Set for the background process, whose standard input is the other end of the foreground process's socket.
 const IN_BACKGROUND: &str = "DQA_IN_BACKGROUND";

@@ -27,7 +27,6 @@ mod run_summary;
 mod runs;
 mod site;
 mod status;
-mod stop_signal;
 mod store;
 mod study;
 mod submit;

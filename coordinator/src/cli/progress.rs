@@ -1,13 +1,12 @@
 //! Shows the progress of a command on standard error: a bar on a terminal, a plain line every 10 s elsewhere.
 
-use std::io::{IsTerminal, stderr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use dqa_engine::shard::{self, ShardOutcome};
-use dqa_service::program::note;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dqa_service::program::{note, progress_bar};
+use indicatif::{HumanDuration, ProgressBar};
 
 /// 10 s between two plain lines keep the log of a long run readable.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -32,11 +31,7 @@ pub(super) struct ScoringBar {
 impl ScoringBar {
     /// Starts at 0 of `windows` windows and follows the counters of a scorer of `metrics` metrics.
     pub(super) fn new(windows: u64, counters: Arc<shard::ScoringProgress>, metrics: usize) -> ScoringBar {
-        let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
-            let style = style.expect("the template is well-formed");
-            ProgressBar::with_draw_target(Some(windows), ProgressDrawTarget::stderr()).with_style(style)
-        });
+        let bar = progress_bar(Some(windows), "{bar:20} {pos}/{len} windows, {elapsed}, {wide_msg}");
         let now = Instant::now();
         ScoringBar {
             bar,
@@ -57,7 +52,7 @@ impl ScoringBar {
             bar.set_position(self.done());
             bar.set_message(self.message());
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
-            note(format_args!("{}/{} windows  {}", self.done(), self.windows, self.message()));
+            note(format_args!("{}/{} windows, {}", self.done(), self.windows, self.message()));
             self.last_line = Instant::now();
         }
     }
@@ -76,14 +71,13 @@ impl ScoringBar {
             bar.finish_and_clear();
         }
         let (scores, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
-        let scored = match self.metrics {
-            0 | 1 => format!("scored {scores} pictures"),
-            metrics => format!("made {scores} scores by {metrics} metrics"),
+        let (scored, reused) = match self.metrics {
+            0 | 1 => (format!("scored {scores} pictures"), "pictures"),
+            metrics => (format!("made {scores} scores by {metrics} metrics"), "scores"),
         };
         let seconds = self.started.elapsed().as_secs_f64();
         note(format_args!(
-            "{scored} ({} failed), {windows} windows in {seconds:.1} s: {:.1} windows/s; \
-             {} taken over",
+            "{scored} ({} failed), {windows} windows in {seconds:.1} s ({:.1}/s); {} {reused} reused from earlier runs",
             self.counters.failed.load(Relaxed),
             windows as f64 / seconds.max(1e-9),
             self.rows_reused
@@ -99,8 +93,14 @@ impl ScoringBar {
         let windows = self.counters.windows.load(Relaxed);
         let rate = windows as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
         let left = (self.windows - self.done()) as f64 / rate.max(1e-3);
-        let left = if windows == 0 { "?".to_owned() } else { HumanDuration(Duration::from_secs_f64(left)).to_string() };
-        format!("{rate:.1}/s, {} failed, {left} left", self.counters.failed.load(Relaxed))
+        let left = match windows {
+            0 => "starting".to_owned(),
+            _ => format!("{rate:.1}/s, {} left", HumanDuration(Duration::from_secs_f64(left))),
+        };
+        match self.counters.failed.load(Relaxed) {
+            0 => left,
+            failed => format!("{left}, {failed} failed"),
+        }
     }
 }
 
@@ -118,12 +118,7 @@ pub(super) struct StepProgress {
 impl StepProgress {
     /// Starts at 0 of `total` steps.
     pub(super) fn new(total: u64, unit: &'static str) -> StepProgress {
-        let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {elapsed} elapsed, {eta} left");
-            let style = style.expect("the template is well-formed");
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr()).with_style(style);
-            bar.with_message(unit)
-        });
+        let bar = progress_bar(Some(total), &format!("{{bar:20}} {{pos}}/{{len}} {unit}, {{elapsed}}{{wide_msg}}"));
         let now = Instant::now();
         StepProgress { bar, unit, total, done: 0, started: now, last_line: now }
     }
@@ -131,11 +126,12 @@ impl StepProgress {
     /// Counts more steps as done.
     pub(super) fn add(&mut self, done: u64) {
         self.done += done;
+        let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
+        let left = HumanDuration(Duration::from_secs_f64(left.round()));
         if let Some(bar) = &self.bar {
+            bar.set_message(format!(", {left} left"));
             bar.inc(done);
         } else if self.last_line.elapsed() >= LINE_INTERVAL {
-            let left = self.started.elapsed().as_secs_f64() / self.done as f64 * (self.total - self.done) as f64;
-            let left = HumanDuration(Duration::from_secs_f64(left));
             note(format_args!("{}/{} {}, {left} left", self.done, self.total, self.unit));
             self.last_line = Instant::now();
         }

@@ -17,7 +17,7 @@ use dqa_pipelines::run_sample::sample_rows;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::{causes, parts};
 use dqa_service::model_args::{LimitArgs, LoadedModel, MachineArgs, ModelArgs};
-use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint, with_own_hint};
+use dqa_service::program::{ExitStatus, OutputFormat, end_on_signal, note, with_hint, with_own_hint};
 use serde::Serialize;
 
 use super::args::StoreArgs;
@@ -88,6 +88,7 @@ struct Difference {
 
 /// Checks the run.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let _end = end_on_signal(|| vec!["a check keeps nothing: the same command begins again".to_owned()])?;
     let mut store_args = args.store.clone();
     if let Some(address) = &args.address {
         store_args.url.clone_from(address);

@@ -5,13 +5,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use dqa_service::program::{ExitStatus, note};
+use dqa_service::program::{ExitStatus, StopSignal, note};
 use dqa_site::{Access, Site};
 use tokio::net::TcpListener;
 
 use super::args::StoreArgs;
 use super::local_only;
-use super::stop_signal::StopSignal;
 use crate::run::Roots;
 
 /// The port, unless another program has it.

@@ -20,6 +20,7 @@ use dqa_model::{ConfigError, PreferredFiles, list_shards, preferred_files};
 use cache::RepoCache;
 use client::{HubClient, Listing};
 pub use error::{HubError, Refusal};
+pub use progress::download_line;
 pub use settings::{HubSettings, HubToken};
 
 const SCHEME: &str = "hf:";

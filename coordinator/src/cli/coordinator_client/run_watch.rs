@@ -1,13 +1,12 @@
 //! Follows a coordinator's run on standard error: a bar on a terminal, a plain line every 10 s elsewhere.
 
-use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dqa_pipelines::causes;
 use dqa_proto::v1::{self, RunState};
 use dqa_service::net::status_text;
-use dqa_service::program::note;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dqa_service::program::{note, progress_bar};
+use indicatif::{HumanDuration, ProgressBar};
 use tonic::{Code, Status};
 
 use super::client::{Client, require_run, status_error};
@@ -117,6 +116,27 @@ pub(in crate::cli) fn paused_line(run: &v1::Run) -> String {
     format!("run {0} is paused: `dqa-coord resume {0}` goes on with it", run.name)
 }
 
+/// Returns what the bar says beside the windows: the rate and the time that is left, unless the run makes no progress
+/// because it is paused.
+fn bar_message(run: &v1::Run) -> String {
+    let progress = run.progress.unwrap_or_default();
+    let mut message = match (run.state(), progress.windows_per_second) {
+        (RunState::Paused, _) => "paused".to_owned(),
+        (_, rate) if rate > 0.0 => {
+            let left = progress.windows.saturating_sub(progress.windows_done) as f64 / rate;
+            format!("{rate:.1}/s, {} left", HumanDuration(Duration::from_secs_f64(left)))
+        }
+        _ => "waiting for workers".to_owned(),
+    };
+    if progress.pictures_failed > 0 {
+        message += &format!(", {} failed", progress.pictures_failed);
+    }
+    if !run.failure.is_empty() {
+        message += &format!(", {}", run.failure);
+    }
+    message
+}
+
 struct RunDisplay {
     bar: Option<ProgressBar>,
     was_paused: bool,
@@ -125,11 +145,7 @@ struct RunDisplay {
 
 impl RunDisplay {
     fn new() -> RunDisplay {
-        let bar = stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:30} {pos}/{len} windows  {msg}  {elapsed} elapsed");
-            let style = style.expect("the template is well-formed");
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
-        });
+        let bar = progress_bar(None, "{bar:20} {pos}/{len} windows, {elapsed}, {wide_msg}");
         RunDisplay { bar, was_paused: false, last_line: None }
     }
 
@@ -149,12 +165,7 @@ impl RunDisplay {
         if let Some(bar) = &self.bar {
             bar.set_length(progress.windows);
             bar.set_position(progress.windows_done.min(progress.windows));
-            let rate = progress.windows_per_second;
-            let left = progress.windows.saturating_sub(progress.windows_done) as f64 / rate.max(1e-3);
-            let left =
-                if rate > 0.0 { HumanDuration(Duration::from_secs_f64(left)).to_string() } else { "?".to_owned() };
-            let reason = if run.failure.is_empty() { String::new() } else { format!(", {}", run.failure) };
-            bar.set_message(format!("{rate:.1}/s, {} failed, {left} left{reason}", progress.pictures_failed));
+            bar.set_message(bar_message(run));
         } else if is_last || self.is_line_due() {
             note(format_args!("{}", run_line(run)));
             self.last_line = Some(Instant::now());
@@ -180,5 +191,21 @@ impl RunDisplay {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paused_run_shows_no_time_left() {
+        let progress =
+            v1::RunProgress { windows: 100, windows_done: 40, windows_per_second: 2.0, ..Default::default() };
+        let mut run = v1::Run { progress: Some(progress), ..Default::default() };
+        run.set_state(RunState::Running);
+        assert_eq!(bar_message(&run), "2.0/s, 30 seconds left");
+        run.set_state(RunState::Paused);
+        assert_eq!(bar_message(&run), "paused");
     }
 }

@@ -1,6 +1,7 @@
 //! `submit` without a coordinator: plans the run, scores its missing shards in this process and makes its reports.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,14 +18,15 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_service::metric_args::{ParameterArgs, ParameterFile};
 use dqa_service::model_args::{LoadedModel, ModelArgs};
-use dqa_service::program::{ExitStatus, command_line, note, with_hint, with_own_hint};
+use dqa_service::program::{
+    ExitStatus, StopSignal, command_line, end_line, end_on_signal, note, with_hint, with_own_hint,
+};
 
 use super::args::Args;
 use super::datasets::{find_definitions, warn_of_training_leaks};
 use crate::cli::detach::notify_planned;
 use crate::cli::progress::ScoringBar;
 use crate::cli::redefine_args::RedefineArgs;
-use crate::cli::stop_signal::StopSignal;
 use crate::local_engine::LocalEngine;
 use crate::run::{
     self, Claim, PlanObserver, PlanRequest, PlannedShard, Roots, RunMismatch, RunPlan, Submission, dropped_rows,
@@ -33,6 +35,10 @@ use crate::run::{
 
 /// A user who stops a command waits at most this long for its last lines.
 const LAST_STATUS_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often the scored rows of a shard are kept before it is done. A shard of 2,048 windows takes minutes on a CPU, and a
+/// user who stops a command should not lose more than seconds.
+const KEEP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often the progress is refreshed: a person sees 200 ms as immediate.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
@@ -88,12 +94,14 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         LocalRunEnd::Stopped(signal) => return Ok(signal.exit_status()),
         LocalRunEnd::Complete(record) => record,
     };
+    let _end = end_on_signal(|| vec!["every picture has its row, and the same command makes the report".to_owned()])?;
     args.report.make_and_show(&store, &record).await?;
     Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
 }
 
 /// Plans a run and scores what the store lacks of it.
 pub(in crate::cli) async fn score(args: &LocalRun<'_>, store: &Store) -> anyhow::Result<LocalRunEnd> {
+    let end = end_on_signal(|| vec!["the run was not planned yet: the same command begins again".to_owned()])?;
     let definitions = find_definitions(args.datasets)?;
     let registrations: Vec<registry::RequestedDataset> =
         definitions.iter().map(registry::RequestedDataset::new).collect();
@@ -129,7 +137,8 @@ pub(in crate::cli) async fn score(args: &LocalRun<'_>, store: &Store) -> anyhow:
         if let Some(ParameterFile { json, .. }) = &parameters {
             metric::write_parameters(store, json).await?;
         }
-        let scorer = Arc::new(ShardScorer::new(scorer, settings, device));
+        let scorer = Arc::new(ShardScorer::new(scorer, settings, device).keeping_rows(KEEP_INTERVAL));
+        drop(end);
         match score_and_commit(args, store, (plan, record), scorer).await? {
             Ok(record) => record,
             Err(signal) => return Ok(LocalRunEnd::Stopped(signal)),
@@ -221,7 +230,7 @@ async fn score_and_commit(
         note(format_args!("parts were removed by another run meanwhile: they are scored again"));
     }
     notify_planned(&record.name);
-    let name = record.name.clone();
+    let (name, metrics, counters) = (record.name.clone(), record.spec.metrics.len(), scorer.progress());
     let work = async {
         score_shards(store, &plan, args.retry_failed, scorer, &record).await?;
         anyhow::Ok(run::commit(store, &mut plan, record, RecordWriter::Command).await?)
@@ -233,23 +242,25 @@ async fn score_and_commit(
     claim.release().await;
     let ended = ended?;
     if let Err(signal) = &ended {
-        note_interrupted(store, &name, *signal).await;
+        end_line();
+        note_interrupted(store, (&name, metrics), *signal, counters.kept.load(Relaxed)).await;
     }
     Ok(ended)
 }
 
-/// Notes that the run was interrupted, its progress, and how to resume it. Does not wait long for the store.
-async fn note_interrupted(store: &Store, run: &RunName, signal: StopSignal) {
+/// Notes that the run was interrupted, what is kept of it, and how to go on. Does not wait long for the store. `kept` is
+/// the number of rows of the unfinished shard that are in the store.
+async fn note_interrupted(store: &Store, (run, metrics): (&RunName, usize), signal: StopSignal, kept: u64) {
     let status = async { anyhow::Ok(RunStatus::read(store, RunRecord::find_by_prefix(store, run).await?).await?) };
     match tokio::time::timeout(LAST_STATUS_WITHIN, status).await {
-        Ok(Ok(status)) => {
-            note(format_args!("{signal}: run {run} is {}: {}", status.state, status.progress.text()));
-            if let Some(advice) = status.advice() {
-                note(format_args!("hint: {advice}"));
-            }
+        Ok(Ok(RunStatus { progress, state, .. })) => {
+            let rows = if metrics > 1 { "scores" } else { "pictures" };
+            let (done, all) = (progress.pictures_done() + kept, progress.pictures);
+            note(format_args!("{signal}: run {run} is {state}, {done} of {all} {rows} are kept"));
         }
-        _ => note(format_args!("{signal}: run {run} is interrupted; the same command resumes it")),
+        _ => note(format_args!("{signal}: run {run} is interrupted; what was scored is kept")),
     }
+    note(format_args!("hint: the same command goes on from there"));
 }
 
 /// Notes the progress of planning on standard error.
@@ -278,13 +289,14 @@ fn note_plan(record: &RunRecord, plan: &RunPlan) {
         [metric] => format!(" by {}", metric.name),
         metrics => format!(" by {} metrics", metrics.len()),
     };
-    note(format_args!(
-        "run {}: {pictures} pictures{metrics}, {} windows in {} shards; {missing} shards to score, {windows} windows at \
-         most",
-        record.name,
-        record.counts.windows,
-        plan.shards.len()
-    ));
+    let (name, shards) = (&record.name, plan.shards.len());
+    let planned =
+        format!("run {name}: {pictures} pictures{metrics}, {} windows in {shards} shards", record.counts.windows);
+    if missing == shards {
+        note(format_args!("{planned}, all to score"));
+    } else {
+        note(format_args!("{planned}; {missing} to score, at most {windows} windows"));
+    }
     if missing == 0 {
         note(format_args!("nothing to score: every part is in the store"));
     }

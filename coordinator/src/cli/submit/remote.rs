@@ -5,7 +5,7 @@ use anyhow::{anyhow, bail};
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::report::ReportIntervals;
 use dqa_proto::v1;
-use dqa_service::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, end_on_signal, note, with_hint};
 use dqa_service::wire::{limits_to_wire, model_to_wire};
 
 use super::args::Args;
@@ -36,6 +36,7 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
         let error = anyhow!("a coordinator only plans runs that it is to score");
         return Err(with_hint(error, "leave out --dry-run, or --coordinator"));
     }
+    let end = end_on_signal(|| vec!["the run was not submitted: the same command begins again".to_owned()])?;
     let files = identified.as_ref().map_or(&[][..], |model| &model.files);
     let protocol_version = upload_model(&mut client, files).await?;
     check_version(args, protocol_version)?;
@@ -48,33 +49,21 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
     let answer = client.submit(request).await.map_err(|status| status_error(&status))?;
     let run = require_run(answer.into_inner().run)?;
     note(format_args!("{}", run_line(&run)));
+    drop(end);
+    let coordinator = args.coordinator.url.clone().unwrap_or_default();
+    let _end = end_on_signal({
+        let run = run.name.clone();
+        move || goes_on_lines(&run, &coordinator)
+    })?;
     let run = if args.detach {
         wait_until_planned(&mut client, &run.name).await?
     } else {
         wait_until_ended(&mut client, &run.name).await?
     };
     warn_of_training_leaks(&run.training_leaks);
-    match run.state() {
-        v1::RunState::Complete => {}
-        _ if args.detach && !has_ended(&run) => {}
-        v1::RunState::Cancelled => bail!("run {} was cancelled", run.name),
-        _ => {
-            let is_planned = run.progress.is_some_and(|progress| progress.shards > 0);
-            let what = if is_planned { "failed" } else { "cannot be planned" };
-            let error = anyhow!("{}", run.failure).context(format!("run {} {what}", run.name));
-            let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
-            return Err(with_hint(error, if run.hint.is_empty() { resume } else { run.hint }));
-        }
-    }
+    check_state(args, &run)?;
     if args.detach {
-        let coordinator = args.coordinator.url.as_deref().unwrap_or_default();
-        if run.state() == v1::RunState::Paused {
-            note(format_args!("run {} is submitted, and stays paused until it is resumed", run.name));
-            note(format_args!("{}", paused_line(&run)));
-        } else {
-            note(format_args!("run {} is planned and goes on there", run.name));
-        }
-        note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` shows its progress", run.name));
+        note_detached(args, &run);
         return Ok(ExitStatus::All);
     }
     // As for a run in this process, the report that is shown is the one that the store has.
@@ -82,6 +71,46 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
     print_text(&get_report(&mut client, v1::GetReportRequest { write: true, ..request }).await?)?;
     let has_failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
     Ok(if has_failed { ExitStatus::SomeFailed } else { ExitStatus::All })
+}
+
+/// Checks that the run is complete; one that goes on without this process may have any other state but that of a failure.
+fn check_state(args: &Args, run: &v1::Run) -> anyhow::Result<()> {
+    match run.state() {
+        v1::RunState::Complete => {}
+        _ if args.detach && !has_ended(run) => {}
+        v1::RunState::Cancelled => bail!("run {} was cancelled", run.name),
+        _ => {
+            let is_planned = run.progress.is_some_and(|progress| progress.shards > 0);
+            let what = if is_planned { "failed" } else { "cannot be planned" };
+            let error = anyhow!("{}", run.failure).context(format!("run {} {what}", run.name));
+            let resume = format!("`dqa-coord resume {}` goes on with it", run.name);
+            return Err(with_hint(error, if run.hint.is_empty() { resume } else { run.hint.clone() }));
+        }
+    }
+    Ok(())
+}
+
+/// Says how a run that goes on at the coordinator is followed.
+fn note_detached(args: &Args, run: &v1::Run) {
+    let coordinator = args.coordinator.url.as_deref().unwrap_or_default();
+    if run.state() == v1::RunState::Paused {
+        note(format_args!("run {} is submitted, and stays paused until it is resumed", run.name));
+        note(format_args!("{}", paused_line(run)));
+    } else {
+        note(format_args!("run {} is planned and goes on there", run.name));
+    }
+    note(format_args!("`dqa-coord status {} --watch --coordinator {coordinator}` shows its progress", run.name));
+}
+
+/// Says that the coordinator's run goes on without this process.
+fn goes_on_lines(run: &str, coordinator: &str) -> Vec<String> {
+    vec![
+        format!("run {run} goes on at the coordinator"),
+        format!(
+            "hint: `dqa-coord status {run} --watch --coordinator {coordinator}` shows its progress, and `dqa-coord cancel \
+             {run} --coordinator {coordinator}` stops it"
+        ),
+    ]
 }
 
 fn run_request(args: &Args, definitions: &[Definition], device: v1::DeviceClass) -> v1::RunRequest {

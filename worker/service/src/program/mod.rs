@@ -3,6 +3,7 @@
 
 mod config;
 mod renamed_variables;
+mod stop_signal;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,10 +11,11 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-pub use dqa_engine::console::note;
+pub use dqa_engine::console::{note, progress_bar};
 pub use dqa_engine::provenance::{command_line, host};
 use dqa_pipelines::Hint;
 use dqa_pipelines::store::StoreFault;
+pub use stop_signal::{EndOnSignal, StopSignal, end_line, end_on_signal};
 
 use crate::telemetry;
 
@@ -28,6 +30,13 @@ pub enum ExitStatus {
     Restart,
     /// The command has printed its message and ends with this exit code.
     Exit(u8),
+}
+
+impl StopSignal {
+    /// Returns the exit status of a command that the signal ended.
+    pub fn exit_status(self) -> ExitStatus {
+        ExitStatus::Exit(self.exit_code())
+    }
 }
 
 /// The format of results.
