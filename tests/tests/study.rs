@@ -30,7 +30,7 @@ fn setup() -> TestDir {
 }
 
 fn study(dir: &TestDir, name: &str, more: &[&str]) -> CommandOutput {
-    let quick = ["study", name, "--datasets", "one.toml", "--model", "model", "--split-count", "2", "--epochs", "1"];
+    let quick = ["study", name, "--datasets", "one.toml", "--model", "model", "--new-splits", "2", "--epochs", "1"];
     let quick = if more.contains(&"--datasets") { [&quick[..2], &quick[4..]].concat() } else { quick.to_vec() };
     let quick = if more.contains(&"--model") {
         quick.into_iter().filter(|word| !["--model", "model"].contains(word)).collect()
@@ -44,7 +44,7 @@ fn study(dir: &TestDir, name: &str, more: &[&str]) -> CommandOutput {
 fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let dir = setup();
     let ablation = study(&dir, "ablation", &[]).exits_with(0);
-    assert!(ablation.stderr.contains("8 trainings, 0 of them there; 1 tests"), "{}", ablation.stderr);
+    assert!(ablation.stderr.contains("8 trainings, 0 kept from earlier; 1 tests"), "{}", ablation.stderr);
     for output in ["kept: last epoch", "SRCC less that of the row before", "splits: splits/one-"] {
         assert!(ablation.stdout.contains(output), "{output} in\n{}", ablation.stdout);
     }
@@ -64,7 +64,7 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     assert!((more(2) - (srcc(2) - srcc(1))).abs() < 1e-12, "each is compared with the one before");
 
     let windows = study(&dir, "windows", &["--format", "json"]).exits_with(0);
-    assert!(windows.stderr.contains("2 trainings, 2 of them there"), "the ablation's last: {}", windows.stderr);
+    assert!(windows.stderr.contains("2 trainings, 2 kept from earlier"), "the ablation's last: {}", windows.stderr);
     let windows = windows.json_lines();
     assert_eq!(windows.len(), 20);
     let count = |variant: &str| windows.iter().find(|row| row["variant"] == variant).unwrap()["windows"].as_f64();
@@ -83,7 +83,7 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     assert!(looked[0]["apart"].as_f64().unwrap() < 1e-5, "{looked:?}");
 
     let across = study(&dir, "cross-dataset", &["--datasets", "one.toml,two.toml"]).exits_with(0);
-    assert!(across.stderr.contains("4 trainings, 2 of them there; 4 tests"), "{}", across.stderr);
+    assert!(across.stderr.contains("4 trainings, 2 kept from earlier; 4 tests"), "{}", across.stderr);
     assert!(across.stdout.contains("trained on \\ tested on"), "{}", across.stdout);
 
     let unseen = study(&dir, "unseen-algorithms", &["--format", "json"]).exits_with(0).json_lines();
@@ -104,7 +104,7 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
 
     let again = study(&dir, "ablation", &[]).exits_with(0);
     assert!(
-        again.stderr.contains("8 trainings, 8 of them there; 1 tests beside the trainings' own, 1 of"),
+        again.stderr.contains("8 trainings, 8 kept from earlier; 1 tests beside the trainings' own, 1 kept"),
         "{}",
         again.stderr
     );
@@ -113,9 +113,10 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let of_one = kept.find(|path| path.to_str().unwrap().contains("/one-")).unwrap();
     let given =
         ["study", "ablation", "--datasets", "one.toml", "--model", "model", "--epochs", "1", "--set", "lr=1e-3"];
-    let given = dir.run(&[&given[..], &["--splits", of_one.to_str().unwrap()]].concat()).exits_with(0);
-    assert!(given.stderr.contains("8 trainings, 8 of them there"), "the splits that were made: {}", given.stderr);
-    let train = ["train", "--dataset", "one.toml", "--model", "model", "--epochs", "1", "--lr", "1e-3", "--split", "1"];
+    let given = dir.run(&[&given[..], &["--splits-file", of_one.to_str().unwrap()]].concat()).exits_with(0);
+    assert!(given.stderr.contains("8 trainings, 8 kept from earlier"), "the splits that were made: {}", given.stderr);
+    let train =
+        ["train", "--dataset", "one.toml", "--model", "model", "--epochs", "1", "--lr", "1e-3", "--only-splits", "1"];
     let trained = dir.run(&train).exits_with(0);
     assert!(trained.stderr.contains("it was trained before"), "a study's trial is any other's: {}", trained.stderr);
     let found = dir.query("SELECT count(DISTINCT study) AS studies, count(*) AS lines FROM studies");

@@ -45,7 +45,7 @@ fn mask_digests(output: &CommandOutput) -> String {
 #[test]
 fn a_plan_is_shown_and_nothing_is_trained() {
     let dir = setup();
-    let output = train(&dir, &["--dry-run", "--select", "best-on-test", "--split", "1,3"]).exits_with(0);
+    let output = train(&dir, &["--dry-run", "--select", "best-on-test", "--only-splits", "1,3"]).exits_with(0);
     assert_snapshot!(mask_digests(&output));
     assert_eq!(std::fs::read_dir(dir.path("store")).unwrap().count(), 0);
 }
@@ -53,31 +53,35 @@ fn a_plan_is_shown_and_nothing_is_trained() {
 #[test]
 fn a_training_ends_in_prompts_that_score() {
     let dir = setup();
-    let output = train(&dir, &["--epochs", "2", "--split", "1,2", "--out", "out", "--format", "json"]).exits_with(0);
+    let output =
+        train(&dir, &["--epochs", "2", "--only-splits", "1,2", "--out", "out", "--format", "json"]).exits_with(0);
     let rows: Vec<serde_json::Value> = output.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let names: Vec<&str> = rows.iter().map(|row| row["row"].as_str().unwrap()).collect();
     assert_eq!(names, ["1", "2", "mean", "deviation", "interval_low", "interval_high"]);
     assert_eq!((&rows[0]["select"], &rows[0]["epoch"], &rows[0]["pictures"]), (&"last".into(), &2.into(), &2.into()));
-    assert_eq!(output.stderr.matches("epoch 2/2  loss").count(), 2, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("epoch 2/2: loss").count(), 2, "{}", output.stderr);
     let submit =
         ["submit", "--datasets", "haze.toml", "--model", "model", "--prompts", "out/split-2/prompts.safetensors"];
     dir.run(&submit).exits_with(0);
-    let prompts = ["--prompts", "out/split-2/prompts.safetensors", "--tune", "visual", "--epochs", "1", "--split", "3"];
+    let prompts =
+        ["--prompts", "out/split-2/prompts.safetensors", "--tune", "visual", "--epochs", "1", "--only-splits", "3"];
     let on = train(&dir, &prompts).exits_with(0);
     assert!(on.stderr.contains("numbers of model with out/split-2/prompts.safetensors"), "{}", on.stderr);
-    let again = train(&dir, &["--epochs", "2", "--split", "1,2", "--out", "other", "--format", "json"]).exits_with(0);
+    let again =
+        train(&dir, &["--epochs", "2", "--only-splits", "1,2", "--out", "other", "--format", "json"]).exits_with(0);
     assert_eq!(again.stdout, output.stdout);
     assert_eq!(again.stderr.matches("it was trained before").count(), 2, "{}", again.stderr);
     assert!(dir.path("other/split-1/prompts.safetensors").exists());
     let splits = std::fs::read_dir(dir.path("store/splits")).unwrap().next().unwrap().unwrap().path();
-    let kept = ["train", "--dataset", "haze.toml", "--model", "model", "--lr", "1e-3", "--epochs", "2", "--split", "2"];
-    let again = dir.run(&[&kept[..], &["--splits", splits.to_str().unwrap()]].concat()).exits_with(0);
+    let kept =
+        ["train", "--dataset", "haze.toml", "--model", "model", "--lr", "1e-3", "--epochs", "2", "--only-splits", "2"];
+    let again = dir.run(&[&kept[..], &["--splits-file", splits.to_str().unwrap()]].concat()).exits_with(0);
     assert!(
         again.stderr.contains("it was trained before"),
         "the splits that were made are used again: {}",
         again.stderr
     );
-    let table = train(&dir, &["--epochs", "2", "--split", "2", "--select", "best-on-test"]).exits_with(0);
+    let table = train(&dir, &["--epochs", "2", "--only-splits", "2", "--select", "best-on-test"]).exits_with(0);
     assert!(table.stdout.contains("optimistic"), "{}", table.stdout);
 }
 
@@ -85,19 +89,19 @@ fn a_training_ends_in_prompts_that_score() {
 fn a_new_model_learns_and_is_a_model() {
     let dir = setup();
     std::fs::copy(dir.path("model/config.json"), dir.path("tiny.json")).unwrap();
-    let new = ["--model", "new:tiny.json", "--tune", "all", "--no-prompts", "--epochs", "1", "--split", "1"];
+    let new = ["--model", "new:tiny.json", "--tune", "all", "--no-prompts", "--epochs", "1", "--only-splits", "1"];
     let more = [&["train", "--dataset", "haze.toml", "--test-share", "0.34", "--out", "mine"][..], &new].concat();
     dir.run(&more).exits_with(0);
     dir.run(&["submit", "--datasets", "haze.toml", "--model", "mine", "--handcrafted"]).exits_with(0);
     assert!(!dir.path("mine/prompts.safetensors").exists());
-    let prompts = ["--model", "mine", "--epochs", "1", "--split", "1", "--tune", "text"];
+    let prompts = ["--model", "mine", "--epochs", "1", "--only-splits", "1", "--tune", "text"];
     dir.run(&[&["train", "--dataset", "haze.toml", "--test-share", "0.34"][..], &prompts].concat()).exits_with(0);
 }
 
 #[test]
 fn a_killed_training_resumes_to_the_same_prompts() {
     let dir = setup();
-    let setup = ["--epochs", "30", "--batch-size", "2", "--split", "1", "--test-every", "30"];
+    let setup = ["--epochs", "30", "--batch-size", "2", "--only-splits", "1", "--test-every", "30"];
     let mut child = dir.command(&arguments(&setup)).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("epoch 3/30")));
@@ -115,10 +119,10 @@ fn invalid_trainings_are_refused_with_a_hint() {
     let dir = setup();
     let labels = std::fs::read_to_string(dir.path("haze/labels.csv")).unwrap();
     dir.file("haze/labels.csv", labels.replace("dcp/s1.png", "dcp/s9.png").as_bytes());
-    let output = train(&dir, &["--epochs", "1", "--split", "1"]).exits_with(2);
+    let output = train(&dir, &["--epochs", "1", "--only-splits", "1"]).exits_with(2);
     assert!(output.stderr.contains("dcp/s1.png") && output.stderr.contains("--skip-unreadable"), "{}", output.stderr);
     dir.file("haze/aod/s0.png", b"no picture");
-    let skipped = train(&dir, &["--epochs", "1", "--split", "1", "--skip-unreadable"]).exits_with(0);
+    let skipped = train(&dir, &["--epochs", "1", "--only-splits", "1", "--skip-unreadable"]).exits_with(0);
     assert!(
         skipped.stderr.contains("aod/s0.png") && skipped.stdout.contains("2 pictures were left out"),
         "{}",
@@ -129,7 +133,7 @@ fn invalid_trainings_are_refused_with_a_hint() {
     assert!(output.stderr.contains("1 of 6 pictures") && output.stderr.contains("aod/s0.png"), "{}", output.stderr);
 
     for (more, why) in [
-        (&["--split", "11"][..], "1 to 10"),
+        (&["--only-splits", "11"][..], "1 to 10"),
         (&["--epochs", "0"], "epochs"),
         (&["--without", "dpcc"], "similar names: dcp"),
         (&["--tune", "promts"], "[possible values: text, visual, prompts, vision, all]"),
@@ -139,7 +143,7 @@ fn invalid_trainings_are_refused_with_a_hint() {
         assert!(output.stderr.contains(why), "{more:?}: {}", output.stderr);
     }
     dir.file("both.json", br#"{"dataset": "haze", "splits": [{"train": ["s0", "s1"], "test": ["s1"]}]}"#);
-    let both = ["train", "--dataset", "haze.toml", "--model", "model", "--splits", "both.json"];
+    let both = ["train", "--dataset", "haze.toml", "--model", "model", "--splits-file", "both.json"];
     let output = dir.run(&both).exits_with(2);
     assert!(output.stderr.contains("has the scene `s1` twice"), "{}", output.stderr);
 }

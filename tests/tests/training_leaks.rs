@@ -43,7 +43,7 @@ fn train(dir: &TestDir, more: &[&str]) -> CommandOutput {
         "haze.toml",
         "--model",
         "model",
-        "--split",
+        "--only-splits",
         "1",
         "--epochs",
         "1",

@@ -12,6 +12,7 @@ mod demo;
 mod detach;
 mod explain;
 mod import_scores;
+mod kept_trainings;
 mod leaderboard;
 mod local_only;
 mod metrics;
@@ -32,6 +33,7 @@ mod study;
 mod submit;
 mod train;
 mod training_data;
+mod trainings;
 mod verify;
 mod view;
 mod watch_refresh;
@@ -70,6 +72,8 @@ enum Command {
     Submit(Box<submit::Args>),
     /// Trains prompts, or a model, on a data set's labels.
     Train(Box<train::Args>),
+    /// Lists the trainings of a store.
+    Trainings(trainings::Args),
     /// Checks or shows a data set, or lists the data sets with a definition.
     Dataset(dataset::Args),
     /// Describes a model, and says whether prompts fit it.
@@ -130,6 +134,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
     program::run(arguments, |cli: Cli| match cli.command {
         Command::Submit(args) => block_on(submit::run(&args)),
         Command::Train(args) => block_on(train::run(&args)),
+        Command::Trainings(args) => block_on(trainings::run(&args)),
         Command::Dataset(args) => block_on(dataset::run(&args)),
         Command::Model(args) => model::run(&args),
         Command::Metrics(args) => metrics::run(&args),

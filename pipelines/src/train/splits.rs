@@ -266,7 +266,12 @@ impl Splits {
 
     /// Returns the key of the splits' object in a store.
     pub fn key(&self) -> String {
-        format!("splits/{}-{}.json", self.dataset, self.digest())
+        Splits::key_of(&self.dataset, &self.digest())
+    }
+
+    /// Returns the key of the splits of a data set with this digest.
+    pub fn key_of(dataset: &DatasetName, digest: &str) -> String {
+        format!("splits/{dataset}-{digest}.json")
     }
 
     /// Writes the splits to a store unless they are already there.

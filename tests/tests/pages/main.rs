@@ -43,12 +43,12 @@ impl Demo {
         let dir = TestDir::new(PROGRAMS.coordinator);
         make_pictures(&dir);
         let train =
-            ["train", "--dataset", "demo/demo.toml", "--model", "model", "--test-share", "0.34", "--split", "1"];
+            ["train", "--dataset", "demo/demo.toml", "--model", "model", "--test-share", "0.34", "--only-splits", "1"];
         dir.run(&[&train[..], &["--epochs", "2", "--lr", "1e-3"]].concat()).exits_with(0);
         let study = "title = \"Which weights?\"\ndatasets = [\"demo/demo.toml\"]\n[base]\nviews = \"sees=global\"\n\
                      [[variant]]\nname = \"handcrafted\"\ntrain = false\n";
         dir.file("weights.toml", study.as_bytes());
-        dir.run(&["study", "weights.toml", "--model", "model", "--split-count", "1"]).exits_with(0);
+        dir.run(&["study", "weights.toml", "--model", "model", "--new-splits", "1"]).exits_with(0);
         dir.file(&format!("demo/{BROKEN}"), b"no picture");
         let metrics = ["submit", "--datasets", "demo/demo.toml", "--metrics", "niqe,entropy,psnr", "--name", "metrics"];
         dir.run(&[&metrics[..], &["--with-hazy"]].concat()).exits_with(1);

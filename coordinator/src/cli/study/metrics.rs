@@ -8,7 +8,9 @@ use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{MetricStudy, MetricStudyOutcome};
 use dqa_service::model_args::ModelArgs;
-use dqa_service::program::{ExitStatus, OutputFormat, command_line, host, note, with_hint, with_own_hint};
+use dqa_service::program::{
+    ExitStatus, OutputFormat, command_line, end_on_signal, host, note, with_hint, with_own_hint,
+};
 
 use super::{Args, study_name};
 use crate::cli::output::print_text;
@@ -29,6 +31,7 @@ pub(super) async fn run(args: &Args, mut study: MetricStudy) -> anyhow::Result<E
         LocalRunEnd::Stopped(signal) => return Ok(signal.exit_status()),
         LocalRunEnd::Complete(record) => record,
     };
+    let _end = end_on_signal(|| vec!["every picture has its row, and the same command makes the table".to_owned()])?;
     let outcome = compare(args, study, &store, &record).await?;
     print_text(&match args.format {
         OutputFormat::Table => outcome.text(),
@@ -40,8 +43,8 @@ pub(super) async fn run(args: &Args, mut study: MetricStudy) -> anyhow::Result<E
 
 fn note_unused(args: &Args) {
     let flags = [
-        ("--split-count", args.split_count.is_some()),
-        ("--splits", !args.splits.is_empty()),
+        ("--new-splits", args.new_splits.is_some()),
+        ("--splits-file", !args.splits_file.is_empty()),
         ("--epochs", args.epochs.is_some()),
         ("--set", !args.set.is_empty()),
         ("--skip-unreadable", args.skip_unreadable),

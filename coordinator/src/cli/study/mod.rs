@@ -18,6 +18,7 @@ use dqa_service::metric_args::ParameterArgs;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, command_line, host, note, with_hint};
 
 use super::args::StoreArgs;
+use super::kept_trainings::KeptTrainings;
 use super::output::print_text;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
@@ -48,14 +49,21 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_MODEL", value_delimiter = ',', value_name = "DIRS")]
     model: Vec<String>,
 
-    /// Number of splits of each data set [default: the study's, 10].
-    #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    split_count: Option<u32>,
+    /// Number of new splits to draw of each data set [default: the study's, 10].
+    #[arg(long, alias = "split-count", env = "DQA_NEW_SPLITS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    new_splits: Option<u32>,
 
     /// Files of splits, as the store has them below splits/, joined by commas: one for each data set that is not to be
     /// split again.
-    #[arg(long, env = "DQA_SPLITS", value_delimiter = ',', value_name = "FILES", conflicts_with = "split_count")]
-    splits: Vec<PathBuf>,
+    #[arg(
+        long,
+        alias = "splits",
+        env = "DQA_SPLITS_FILE",
+        value_delimiter = ',',
+        value_name = "FILES",
+        conflicts_with = "new_splits"
+    )]
+    splits_file: Vec<PathBuf>,
 
     /// Epochs of each training, as --set epochs=N.
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
@@ -111,11 +119,16 @@ pub(super) struct Args {
 
 /// Runs the study and shows its table.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let kept = KeptTrainings::default();
+    let end = kept.end_on_signal()?;
     let study = match read_study(args)? {
-        Study::Metrics(study) => return metrics::run(args, study).await,
+        Study::Metrics(study) => {
+            drop(end);
+            return metrics::run(args, study).await;
+        }
         Study::Trainings(study) => study,
     };
-    let splits = read_splits(&args.splits)?;
+    let splits = read_splits(&args.splits_file)?;
     let definition = with_overrides(args, study, splits.first().map(|splits| splits.splits.len()))?;
     let (definitions, mut datasets) = load_datasets(&definition).await?;
     let resources = if args.dry_run { None } else { Some(args.resources.open()?) };
@@ -127,7 +140,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let plan = StudyPlan::new(definition, datasets, splits, args.resources.offline).map_err(with_study_hint)?;
     note_plan(&name, &plan, &store).await?;
     let Some(resources) = resources else { return Ok(ExitStatus::All) };
-    let mut progress = StudyProgress::new();
+    let mut progress = StudyProgress::new(kept);
     let outcome = plan.run(name, &store, resources, &mut |event| progress.on_event(&event)).await;
     progress.finish();
     let mut outcome = outcome.map_err(with_study_hint)?;
@@ -183,7 +196,7 @@ fn with_overrides(args: &Args, study: StudyDefinition, splits: Option<usize>) ->
     set.extend(args.epochs.map(|epochs| format!("epochs={epochs}")));
     let (datasets, models) = (args.datasets.clone(), args.model.clone());
     let splits = splits.map(|count| u32::try_from(count).expect("a file has few splits"));
-    Ok(study.with_overrides(&Overrides { datasets, models, splits: splits.or(args.split_count), set })?)
+    Ok(study.with_overrides(&Overrides { datasets, models, splits: splits.or(args.new_splits), set })?)
 }
 
 /// Checks that trainings can use every picture, or with `--skip-unreadable` removes the others. Returns how many were
@@ -242,7 +255,7 @@ async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow:
     let completion = plan.completion(store).await?;
     let (trials, evaluations) = (completion.trials, completion.evaluations);
     note(format_args!(
-        "{} lines: {} trainings, {} of them there; {} tests beside the trainings' own, {} of them there",
+        "{} lines: {} trainings, {} kept from earlier; {} tests beside the trainings' own, {} kept from earlier",
         plan.lines.len(),
         trials.total,
         trials.done,

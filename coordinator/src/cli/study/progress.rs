@@ -1,14 +1,14 @@
 //! Shows a study's progress on standard error: a line for each training that has ended and for each test, and within
 //! them a bar on a terminal or a line every 30 s elsewhere.
 
-use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use dqa_engine::train::TrainingEvent;
 use dqa_pipelines::train::TrialRecord;
-use dqa_service::program::note;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use dqa_service::program::{note, progress_bar};
+use indicatif::{HumanDuration, ProgressBar};
 
+use crate::cli::kept_trainings::KeptTrainings;
 use crate::study::StudyEvent;
 
 /// Time between two plain lines within a training or a test.
@@ -29,15 +29,14 @@ pub(super) struct StudyProgress {
     last_line: Instant,
     /// Pictures of the current test.
     pictures: usize,
+    /// Pictures of the current training that were not checked when it began.
+    to_check: u64,
+    kept: KeptTrainings,
 }
 
 impl StudyProgress {
-    pub(super) fn new() -> StudyProgress {
-        let bar = stderr().is_terminal().then(|| {
-            let style =
-                ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}").expect("the template is well-formed");
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style)
-        });
+    pub(super) fn new(kept: KeptTrainings) -> StudyProgress {
+        let bar = progress_bar(None, "{bar:20} {pos}/{len} {wide_msg}");
         let now = Instant::now();
         StudyProgress {
             bar,
@@ -49,15 +48,19 @@ impl StudyProgress {
             started: now,
             last_line: now,
             pictures: 0,
+            to_check: 0,
+            kept,
         }
     }
 
     pub(super) fn on_event(&mut self, event: &StudyEvent<'_>) {
         match event {
             StudyEvent::Trial { number, total, line, split } => {
-                (self.trial, self.trials) = (*number, *total);
+                (self.trial, self.trials, self.to_check) = (*number, *total, 0);
                 self.epochs = line.setup.as_ref().map_or(0, |setup| setup.epochs);
-                self.current = format!("training {number}/{total}: {} for {}, split {split}", line.variant, line.group);
+                self.current = format!("training {number}/{total}, split {split}: {} for {}", line.variant, line.group);
+                self.kept.set_trainings(*total);
+                self.kept.begin(&format!("training {number}"), self.epochs);
             }
             StudyEvent::Training(event) => self.on_training_event(event),
             StudyEvent::Trained { record, is_new } => self.on_trained(record, *is_new),
@@ -78,9 +81,13 @@ impl StudyProgress {
 
     fn on_training_event(&mut self, event: &TrainingEvent<'_>) {
         match event {
-            TrainingEvent::Checking { left } => self.show(*left as u64, *left as u64, "pictures to look at"),
+            TrainingEvent::Checking { left } => {
+                self.to_check = self.to_check.max(*left as u64);
+                self.show(self.to_check - *left as u64, self.to_check, "pictures checked");
+            }
             TrainingEvent::Begun { epochs_done: 0, .. } => {}
             TrainingEvent::Begun { epochs_done, .. } => {
+                self.kept.set_epochs_done(*epochs_done);
                 self.line(&format!("{}: goes on after epoch {epochs_done}", self.current))
             }
             TrainingEvent::Step { epoch, step, steps, loss } => {
@@ -88,15 +95,16 @@ impl StudyProgress {
                 self.show(u64::from(epoch - 1) * steps + step, total, &format!("steps, loss {loss:.4}"));
             }
             TrainingEvent::Testing { done, pictures } => self.show(*done, *pictures, "held-out pictures"),
-            TrainingEvent::Epoch(_) => {}
+            TrainingEvent::Epoch(row) => self.kept.set_epochs_done(row.epoch),
         }
     }
 
     fn on_trained(&mut self, record: &TrialRecord, is_new: bool) {
+        self.kept.finish();
         let test = record.kept.as_ref().and_then(|kept| kept.test);
         let srcc = test.and_then(|test| test.srcc).map_or("-".to_owned(), |srcc| format!("{srcc:.4}"));
         if !is_new {
-            self.line(&format!("{}: there, SRCC {srcc}", self.current));
+            self.line(&format!("{}: kept from earlier, SRCC {srcc}", self.current));
             return;
         }
         self.trials_made += 1;

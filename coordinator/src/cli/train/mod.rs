@@ -3,20 +3,22 @@
 mod progress;
 mod results;
 mod setup;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::builder::BoolishValueParser;
 use dqa_engine::train::{BaseModel, TrainError, TrialRunner};
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
-use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
+use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
 use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::args::StoreArgs;
+use super::kept_trainings::KeptTrainings;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
 use super::training_data::{self, SKIP_HINT};
@@ -45,18 +47,25 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", conflicts_with_all = ["no_prompts", "text_len", "text_depth", "visual_len", "visual_depth", "init", "words"])]
     prompts: Option<PathBuf>,
 
-    /// Splits to train on: numbers from 1 joined by commas, or all.
-    #[arg(long, env = "DQA_SPLIT", value_delimiter = ',', default_value = "all", value_name = "N")]
-    split: Vec<String>,
+    /// Train on these splits only: numbers from 1 joined by commas, or all.
+    #[arg(
+        long,
+        alias = "split",
+        env = "DQA_ONLY_SPLITS",
+        value_delimiter = ',',
+        default_value = "all",
+        value_name = "N"
+    )]
+    only_splits: Vec<String>,
 
-    /// File of splits, as the store has them below splits/ [default: new splits, made with the three flags that
+    /// File of splits, as the store has them below splits/ [default: new splits, drawn with the three flags that
     /// follow].
-    #[arg(long, env = "DQA_SPLITS", value_name = "FILE", conflicts_with_all = ["split_count", "split_seed", "test_share"])]
-    splits: Option<PathBuf>,
+    #[arg(long, alias = "splits", env = "DQA_SPLITS_FILE", value_name = "FILE", conflicts_with_all = ["new_splits", "split_seed", "test_share"])]
+    splits_file: Option<PathBuf>,
 
-    /// Number of splits to make.
-    #[arg(long, env = "DQA_SPLIT_COUNT", value_name = "N", default_value_t = SplitsOptions::default().count)]
-    split_count: u32,
+    /// Number of new splits to draw.
+    #[arg(long, alias = "split-count", env = "DQA_NEW_SPLITS", value_name = "N", default_value_t = SplitsOptions::default().count)]
+    new_splits: u32,
 
     /// Seed of the splits.
     #[arg(long, env = "DQA_SPLIT_SEED", value_name = "N", default_value_t = SplitsOptions::default().seed)]
@@ -65,6 +74,10 @@ pub(super) struct Args {
     /// Share of the scenes to test on; 0 trains on all of them.
     #[arg(long, env = "DQA_TEST_SHARE", value_name = "SHARE", default_value_t = SplitsOptions::default().test_share)]
     test_share: f64,
+
+    /// Train prompts on all scenes, to score other data with them. Nothing is left to test on.
+    #[arg(long = "final", env = "DQA_FINAL", value_parser = BoolishValueParser::new(), conflicts_with_all = ["only_splits", "splits_file", "new_splits", "split_seed", "test_share"])]
+    is_final: bool,
 
     #[command(flatten)]
     store: StoreArgs,
@@ -94,7 +107,12 @@ pub(super) struct Args {
 
 /// Trains on each of the splits and shows the results.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let kept = KeptTrainings::default();
+    let _end = kept.end_on_signal()?;
     let mut setup = args.setup.read()?;
+    if args.is_final {
+        check_final(&setup)?;
+    }
     let definition = dataset::find_definition(&args.dataset, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let mut data = loaded.with_context(|| format!("cannot load data set `{}`", definition.name))?;
@@ -117,7 +135,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     args.redefine.register(&store, [(&definition, &data)], "a training", false).await?;
     splits.write_if_missing(&store).await?;
     let mut records = Vec::new();
-    let mut progress = TrainingProgress::new(&trials);
+    kept.set_trainings(trials.len());
+    let mut progress = TrainingProgress::new(&trials, kept);
     for trial in &trials {
         let record = tokio::task::block_in_place(|| train(&runner, trial, &store, &mut progress))?;
         progress.finish_trial();
@@ -126,6 +145,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     }
     progress.finish();
     Results { setup: &setup, splits: &splits, records: &records, skipped }.show(args.format)?;
+    written::note(args, &store, &records).await?;
     Ok(ExitStatus::All)
 }
 
@@ -135,12 +155,27 @@ fn open_runner(args: &Args, setup: &Setup) -> anyhow::Result<TrialRunner> {
     Ok(TrialRunner::new(base_model.with_context(|| format!("cannot open the model {}", args.model))?, resources))
 }
 
+/// Checks that a training on all scenes learns prompts alone, and that no test is to choose the epoch.
+fn check_final(setup: &Setup) -> anyhow::Result<()> {
+    if setup.tune.changes_weights() {
+        let error = anyhow!("--final trains prompts, and --tune {} trains a model", setup.tune);
+        return Err(with_hint(error, "--new-splits 1 --test-share 0 trains a model on all scenes"));
+    }
+    if setup.select == Select::BestOnTest {
+        let error = anyhow!("--final leaves no scene to test on, and --select best-on-test needs one");
+        return Err(with_hint(error, "--select last, or --select best-on-validation"));
+    }
+    Ok(())
+}
+
 /// Reads or makes the splits, and checks that they are of the data set's scenes with labels.
 fn select_splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
     let scenes = SceneNames::new(data);
-    let splits = match &args.splits {
+    let splits = match &args.splits_file {
         None => {
-            let options = SplitsOptions { count: args.split_count, test_share: args.test_share, seed: args.split_seed };
+            let drawn = SplitsOptions { count: args.new_splits, test_share: args.test_share, seed: args.split_seed };
+            let all_train = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
+            let options = if args.is_final { all_train } else { drawn };
             Splits::draw(&data.name, scenes.labelled(), &options)?
         }
         Some(file) => training_data::read_splits(file)?.with_scene_names(&scenes)?,
@@ -156,13 +191,13 @@ fn plan_trials(
     splits: &Splits,
     (runner, setup): (&TrialRunner, &Setup),
 ) -> anyhow::Result<Vec<Trial>> {
-    let numbers: BTreeSet<usize> = if args.split == ["all"] {
+    let numbers: BTreeSet<usize> = if args.only_splits == ["all"] {
         (1..=splits.splits.len()).collect()
     } else {
         let number = |text: &String| {
-            text.parse().with_context(|| format!("--split: expected the number of a split, found `{text}`"))
+            text.parse().with_context(|| format!("--only-splits: expected the number of a split, found `{text}`"))
         };
-        args.split.iter().map(number).collect::<Result<_, _>>()?
+        args.only_splits.iter().map(number).collect::<Result<_, _>>()?
     };
     let plan = |number| {
         Trial::plan(data, (splits, number), runner.base().model(), setup)
@@ -199,7 +234,8 @@ fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &TrialRu
             pictures => format!(", {pictures} validate"),
         };
         let (train, test) = (trial.train.len(), trial.test.len());
-        note(format_args!("split {}: {train} pictures train{validation}, {test} test  {}", trial.split, trial.name()));
+        let test = if test == 0 { "nothing tests".to_owned() } else { format!("{test} test") };
+        note(format_args!("split {}: {train} pictures train{validation}, {test}  {}", trial.split, trial.name()));
     }
     Ok(())
 }
@@ -243,10 +279,15 @@ fn train(
     })
 }
 
+/// Returns the folder of a trial's results below that of `--out`.
+fn out_folder(out: &Path, record: &TrialRecord, trials: usize) -> PathBuf {
+    if trials == 1 { out.to_owned() } else { out.join(format!("split-{}", record.split)) }
+}
+
 /// Copies a trial's results from the store to the folder of `--out`.
 async fn copy_out(args: &Args, store: &Store, record: &TrialRecord, trials: usize) -> anyhow::Result<()> {
     let Some(out) = &args.out else { return Ok(()) };
-    let folder = if trials == 1 { out.clone() } else { out.join(format!("split-{}", record.split)) };
+    let folder = out_folder(out, record, trials);
     let cannot_write = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(&folder).with_context(|| cannot_write(&folder))?;
     for file in ["trial.json", "prompts.safetensors", "config.json", "model.safetensors"] {

@@ -121,8 +121,10 @@ impl Results<'_> {
 
     fn text(&self) -> String {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        let is_tested = self.records.iter().any(|record| record.pictures[2] > 0);
+        let scenes = if is_tested { "Held-out scenes" } else { "Trained on all scenes" };
         let mut text = format!(
-            "Held-out scenes of {}: {} learned, {}\n",
+            "{scenes} of {}: {} learned, {}\n",
             self.splits.dataset,
             self.setup.tune,
             self.setup.select.described()
@@ -143,6 +145,9 @@ impl Results<'_> {
                 [&name, &epoch, &count(row.pictures), &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]],
                 row.trial.unwrap_or_default(),
             );
+        }
+        if !is_tested {
+            text += "No scene was left to test on: how well the result scores unseen scenes is not known.\n";
         }
         text += "train: SRCC of the kept epoch's own windows. RMSE: of scores and labels, both 0 to 1.\n";
         if self.records.len() > 1 {

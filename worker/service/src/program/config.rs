@@ -9,7 +9,7 @@ use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use toml::{Table, Value};
 
-use super::with_hint;
+use super::{note, with_hint};
 
 /// Flags that exclude each other: one on the command line or in the environment overrides the other's value.
 const EXCLUSIVE: [(&str, &str); 2] = [("prompts", "handcrafted"), ("handcrafted", "prompts")];
@@ -80,6 +80,11 @@ pub(super) fn is_flag(arguments: &[OsString], key: &str) -> bool {
     arguments.iter().any(|a| a.to_str().is_some_and(|a| a == flag || a.starts_with(&with_value)))
 }
 
+/// Returns the old names of a flag: its hidden aliases.
+pub(super) fn old_flags(arg: &Arg) -> impl Iterator<Item = &str> {
+    arg.get_aliases().unwrap_or_default().into_iter()
+}
+
 /// Returns the value of an argument's environment variable unless it is empty.
 fn variable(arg: &Arg) -> Option<OsString> {
     arg.get_env().and_then(std::env::var_os).filter(|value| !value.is_empty())
@@ -106,8 +111,12 @@ fn config_path(arguments: &[OsString]) -> Option<PathBuf> {
 }
 
 fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &str) -> anyhow::Result<Vec<OsString>> {
-    let find_arg = |key: &str| command.get_arguments().find(|a| a.get_long() == Some(key));
-    let is_given = |key: &str| is_flag(given, key) || find_arg(key).and_then(variable).is_some();
+    let find_arg =
+        |key: &str| command.get_arguments().find(|a| a.get_long() == Some(key) || old_flags(a).any(|old| old == key));
+    let is_given = |arg: &Arg| {
+        let is_on_line = arg.get_long().is_some_and(|flag| is_flag(given, flag));
+        is_on_line || old_flags(arg).any(|old| is_flag(given, old)) || variable(arg).is_some()
+    };
     let is_on =
         |key: &str| is_flag(given, key) || find_arg(key).is_some_and(|arg| variable(arg).is_some() && !is_off(arg));
     let mut arguments = Vec::new();
@@ -117,8 +126,11 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
             return Err(with_hint(error, "keys are the flags that `--help` lists, without the dashes"));
         };
         let excluded = EXCLUSIVE.iter().any(|(own, other)| own == key && is_on(other));
-        if is_given(key) || excluded {
+        if is_given(arg) || excluded {
             continue;
+        }
+        if let Some(new) = arg.get_long().filter(|new| new != key) {
+            note(format_args!("warning: the key `{key}` in the configuration {shown} is now `{new}`"));
         }
         let takes_value = arg.get_action().takes_values();
         let value = match value {
