@@ -160,7 +160,7 @@ fn pictures_are_scored_in_each_format() {
     for format in ["table", "csv", "json"] {
         let good = folder.score(&["good"], &["--format", format]);
         assert_snapshot!(format!("good_{format}"), normalised_output(&good));
-        let mixed = folder.score(&["mixed", "missing.png"], &["--format", format, "--windows"]);
+        let mixed = folder.score(&["mixed"], &["--format", format, "--windows"]);
         assert_snapshot!(format!("mixed_{format}"), normalised_output(&mixed));
     }
 }
@@ -285,10 +285,23 @@ fn files_folders_and_globs_are_scored_and_named_as_given() {
     assert_eq!(images(&["./good/../good/a.png"]), ["./good/../good/a.png"]);
     assert_eq!(images(&["g*/*.png", "good/**/b.png"]), ["good/a.png", "good/sub/b.png"]);
     assert_eq!(images(&["good/a.png", "good/a.png"]), ["good/a.png", "good/a.png"], "a repeated path is scored twice");
-    let missing = folder.score(&["none.png", "good/a.png"], &["--format", "json"]);
-    assert_eq!(missing.status.code(), Some(1));
-    assert_eq!(rows(&missing)[0]["error"]["code"], "io");
-    assert!(rows(&missing)[1]["score"].is_number());
+}
+
+#[test]
+fn a_path_that_does_not_exist_is_an_error_before_anything_is_scored() {
+    let folder = Folder::new();
+    for (path, hint) in [
+        ("good/aa.png", "hint: similar names in good: a.png"),
+        ("nosuch.png", "hint: a PATH is a picture, a folder or a glob; nothing was scored"),
+        ("nowhere/a.png", "hint: the folder nowhere does not exist either"),
+    ] {
+        let missing = folder.score(&["good/a.png", path], &["--format", "json"]);
+        assert_eq!((missing.status.code(), text(&missing.stdout)), (Some(2), ""));
+        assert_eq!(text(&missing.stderr), format!("error: {path} does not exist\n{hint}\n"));
+    }
+    // A link is there, and what it leads to is not: its picture has a row that says so.
+    std::os::unix::fs::symlink("nowhere", folder.path("link.png")).unwrap();
+    assert_eq!(folder.json(&["link.png"], &[])[0]["error"]["code"], "io");
 }
 
 #[test]
@@ -366,7 +379,7 @@ fn prompts_and_handcrafted_override_each_other_by_precedence() {
 #[test]
 fn a_dry_run_shows_what_would_be_scored() {
     let folder = Folder::new();
-    assert_snapshot!(normalised_output(&folder.score(&["good", "missing.png"], &["--dry-run", "--format", "json"])));
+    assert_snapshot!(normalised_output(&folder.score(&["good"], &["--dry-run", "--format", "json"])));
 }
 
 #[test]

@@ -8,8 +8,10 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use dqa_pipelines::file_kinds::{clutter_kind, is_picture};
+use dqa_pipelines::names::similar_names;
+use dqa_service::program::with_hint;
 use glob::Pattern;
 use walkdir::WalkDir;
 
@@ -44,18 +46,20 @@ struct Skipped {
 }
 
 impl Inputs {
-    /// Finds the pictures of the arguments. A missing file becomes a row with an error. An argument without any picture
-    /// is an error of the command.
+    /// Finds the pictures of the arguments. A path that does not exist is an error of the command, before anything is
+    /// scored, because it is mistyped more often than not; so is an argument without any picture.
     pub(super) fn find(arguments: &[PathBuf]) -> anyhow::Result<Inputs> {
         let mut inputs = Inputs::default();
         for argument in arguments {
             let before = inputs.pictures.len();
             if argument.is_dir() {
                 inputs.add_folder(argument);
-            } else if argument.exists() || argument.is_symlink() || !is_glob(argument) {
+            } else if argument.exists() || argument.is_symlink() {
                 inputs.pictures.push(argument.clone());
-            } else {
+            } else if is_glob(argument) {
                 inputs.add_glob(argument)?;
+            } else {
+                return Err(missing(argument));
             }
             if inputs.pictures.len() == before {
                 let skipped: Vec<String> = inputs.skipped_lines().collect();
@@ -202,6 +206,22 @@ impl Inputs {
     }
 }
 
+/// Returns the error of a path that does not exist, with the names in its folder that are similar.
+fn missing(path: &Path) -> anyhow::Error {
+    let error = anyhow!("{} does not exist", path.display());
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return with_hint(error, format!("the folder {} does not exist either", folder.display()));
+    }
+    let entries = folder.read_dir().into_iter().flatten().flatten();
+    let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match &similar_names(&name, names.iter().map(String::as_str))[..] {
+        [] => with_hint(error, "a PATH is a picture, a folder or a glob; nothing was scored"),
+        similar => with_hint(error, format!("similar names in {}: {}", folder.display(), similar.join(", "))),
+    }
+}
+
 const CIRCLE: &str = "a link to a folder that contains it";
 const SPECIAL: &str = "a pipe, a socket or a device";
 
@@ -234,7 +254,8 @@ mod tests {
         assert_eq!(lines, ["skipped 1 files that are not named as pictures"]);
         assert_eq!(names(&[dir.path().join("*.jpg"), dir.path().join("labels.csv")]), ["a.jpg", "labels.csv"]);
         assert_eq!(names(&[dir.path().join("odd[1].png")]), ["odd[1].png"], "a file's name before a glob");
-        assert_eq!(names(&[dir.path().join("none.png")]), ["none.png"], "a row with an error");
+        let missing = Inputs::find(&[dir.path().join("a.jpeg")]).err().unwrap();
+        assert_eq!(missing.to_string(), format!("{} does not exist", dir.path().join("a.jpeg").display()));
         let none = Inputs::find(&[dir.path().join("*.gif")]).err().unwrap();
         assert!(none.to_string().starts_with("no picture in "));
     }

@@ -12,7 +12,7 @@ use dqa_engine::inference::{self, InferenceReport, InferenceSettings, Measures, 
 use dqa_metrics::{Evaluator, ReferenceKind};
 use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::{LoadedModel, ModelArgs};
-use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note};
+use dqa_service::program::{ExitStatus, OutputError, OutputFormat, end_on_signal, note};
 
 use super::inputs::Inputs;
 use super::output::Output;
@@ -52,6 +52,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    let end = end_on_signal(|| vec!["no picture was scored: the same command begins again".to_owned()])?;
     let inputs = Inputs::find(&args.paths)?;
     inputs.skipped_lines().for_each(|line| note(format_args!("{line}")));
     let is_complete = inputs.is_complete();
@@ -70,6 +71,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         None => evaluator,
     };
     let measures = Measures { clip_dqa: scorer, evaluator };
+    drop(end);
     let wanted = Wanted { clip_dqa: metrics.clip_dqa, metrics: metrics.classic };
     let report = score(args, (&measures, &wanted), &references, &settings, inputs.pictures)?;
     print_report(&report, settings.decode_threads);
@@ -93,6 +95,7 @@ fn score(
 ) -> anyhow::Result<InferenceReport> {
     let mut output = Output::new(args.format, args.windows, &wanted.metrics)?;
     let mut progress = ScoringProgress::new(pictures.len());
+    let _end = progress.end_on_signal()?;
     let mut write_error = None;
     let read = |path: &Path| read_file(path, args.model.limits.bytes_max);
     let fetch = |path: &PathBuf| {
