@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dqa_engine::explain::{AttentionLayer, MapOptions, drawings};
+use dqa_engine::explain::{AttentionLayer, DrawnPicture, MapOptions, Scale};
 use dqa_model::{Explainer, Prepared, Rgb8, Views};
 use dqa_pipelines::causes;
 use dqa_pipelines::picture_limits::PictureLimits;
@@ -113,8 +113,9 @@ impl MapMaker {
         let explainer = self.explainer(model)?;
         let prepared = Prepared::new(picture.clone(), &model.views).map_err(|error| failed(&error))?;
         let explained = explainer.explain(&prepared, |_| {}).map_err(|error| failed(&error))?;
-        let options = MapOptions { views: model.views, layer: AttentionLayer::Rollout, window: None };
-        let drawings = drawings("", picture, &explained, &options);
+        let options =
+            MapOptions { views: model.views, layer: AttentionLayer::Rollout, window: None, scale: Scale::Auto };
+        let drawings = DrawnPicture::new("", picture, &explained, &options).maps;
         let wanted: &[&str] = match kind {
             MapKind::Windows => &["scores"],
             MapKind::Attention => &["windows", "whole"],

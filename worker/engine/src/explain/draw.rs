@@ -9,8 +9,9 @@ use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster, get_raster_wid
 
 use super::Map;
 
-/// Largest width and height of a picture on a sheet, in pixels.
+/// Largest width and height of a picture on a sheet, in pixels: of two in a row, and of more.
 const PANEL_MAX: (u32, u32) = (560, 420);
+const SMALL_PANEL_MAX: (u32, u32) = (360, 270);
 
 const MARGIN: u32 = 12;
 const LINE_HEIGHT: u32 = 20;
@@ -64,39 +65,50 @@ fn colour(value: f32) -> [f32; 3] {
         .map(|(c, s)| (light + swing * (c * cos + s * sin)).clamp(0.0, 1.0))
 }
 
-/// Draws all panels side by side, at most `columns` in a row, under a title.
-pub(super) fn sheet(title: &str, panels: &[Panel], columns: u32) -> RgbImage {
-    let (width, height) = panels[0].picture.dimensions();
-    let fit = (f64::from(PANEL_MAX.0) / f64::from(width)).min(f64::from(PANEL_MAX.1) / f64::from(height));
-    let side = |length: u32| ((f64::from(length) * fit).round() as u32).max(1);
+/// Draws all panels side by side, at most `columns` in a row, under a title. Pictures of different shapes have cells of one
+/// size.
+pub(super) fn sheet(title: &str, panels: &[&Panel], columns: u32) -> RgbImage {
+    let columns = columns.min(panels.len() as u32);
+    let largest = if columns > 2 { SMALL_PANEL_MAX } else { PANEL_MAX };
+    let sizes: Vec<(u32, u32)> = panels.iter().map(|panel| fitted(panel.picture.dimensions(), largest)).collect();
+    let most = |side: fn(&(u32, u32)) -> u32| sizes.iter().map(side).max().unwrap_or(1);
+    let (panel_width, panel_height) = (most(|size| size.0), most(|size| size.1));
     // A cell has room for caption and scale at any aspect ratio.
-    let (panel_width, panel_height) = (side(width), side(height));
     let cell = (
         panel_width.max(42 * glyph_width()) + MARGIN,
         LINE_HEIGHT + panel_height + BAR_HEIGHT + 6 + LINE_HEIGHT + MARGIN,
     );
-    let columns = columns.min(panels.len() as u32);
     let rows = (panels.len() as u32).div_ceil(columns);
     let mut sheet = RgbImage::from_pixel(MARGIN + columns * cell.0, MARGIN + LINE_HEIGHT + rows * cell.1, PAPER);
     write(&mut sheet, (MARGIN, MARGIN / 2), title);
-    for (number, panel) in (0..).zip(panels) {
+    for ((number, panel), (width, height)) in (0..).zip(panels).zip(sizes) {
         let (x, y) = (MARGIN + number % columns * cell.0, MARGIN + LINE_HEIGHT + number / columns * cell.1);
         write(&mut sheet, (x, y), &panel.caption);
-        let small = imageops::resize(&panel.picture, panel_width, panel_height, FilterType::Triangle);
+        let small = imageops::resize(&panel.picture, width, height, FilterType::Triangle);
         imageops::replace(&mut sheet, &small, x.into(), (y + LINE_HEIGHT).into());
-        if let Some((low, most)) = &panel.scale {
-            let top = y + LINE_HEIGHT + panel_height + 3;
-            let length = panel_width.max(200);
-            for column in 0..length {
-                let heat = colour(column as f32 / (length - 1) as f32).map(|value| (255.0 * value) as u8);
-                (0..BAR_HEIGHT).for_each(|row| set_pixel(&mut sheet, (x + column, top + row), Rgb(heat)));
-            }
-            write(&mut sheet, (x, top + BAR_HEIGHT), low);
-            let right = (x + length).saturating_sub(most.len() as u32 * glyph_width());
-            write(&mut sheet, (right, top + BAR_HEIGHT), most);
+        if let Some(labels) = &panel.scale {
+            draw_scale(&mut sheet, (x, y + LINE_HEIGHT + height + 3), width.max(cell.0 - MARGIN), labels);
         }
     }
     sheet
+}
+
+/// Returns the size of a picture that is made to fit.
+fn fitted((width, height): (u32, u32), largest: (u32, u32)) -> (u32, u32) {
+    let fit = (f64::from(largest.0) / f64::from(width)).min(f64::from(largest.1) / f64::from(height));
+    let side = |length: u32| ((f64::from(length) * fit).round() as u32).max(1);
+    (side(width), side(height))
+}
+
+/// Draws the colours from low to high with the labels of their ends.
+fn draw_scale(sheet: &mut RgbImage, (x, top): (u32, u32), length: u32, (low, high): &(String, String)) {
+    for column in 0..length {
+        let heat = colour(column as f32 / (length - 1) as f32).map(|value| (255.0 * value) as u8);
+        (0..BAR_HEIGHT).for_each(|row| set_pixel(sheet, (x + column, top + row), Rgb(heat)));
+    }
+    write(sheet, (x, top + BAR_HEIGHT), low);
+    let right = (x + length).saturating_sub(high.len() as u32 * glyph_width());
+    write(sheet, (right, top + BAR_HEIGHT), high);
 }
 
 /// Encodes a picture as a PNG file.
@@ -169,7 +181,8 @@ mod tests {
                 picture: RgbImage::from_pixel(width, height, Rgb([200, 0, 0])),
                 scale: Some(("low".to_owned(), "high".to_owned())),
             };
-            let sheet = sheet("title", &[panel(), panel(), panel()], 2);
+            let panels = [panel(), panel(), panel()];
+            let sheet = sheet("title", &panels.iter().collect::<Vec<_>>(), 2);
             let reds = sheet.pixels().filter(|pixel| pixel.0 == [200, 0, 0]).count();
             assert!(reds > 0 && reds % 3 == 0, "{width} x {height}: {reds}");
             let read = image::load_from_memory(&png(&sheet)).unwrap();

@@ -1,10 +1,10 @@
 //! Attention maps over a picture: [`Maps`] puts the attention on windows' patches back at the windows' places, and
-//! [`drawings`] renders them. The model defines attention.
+//! [`DrawnPicture`] and [`sheet()`] render them. The model defines attention.
 
 mod draw;
 mod sheet;
 
-pub use sheet::{Drawing, drawings};
+pub use sheet::{Drawing, DrawnPicture, sheet};
 
 use dqa_model::{AttentionMap, Explanation, Origin, ViewMode, Views, WindowAttention};
 
@@ -39,6 +39,19 @@ pub struct MapOptions {
     pub layer: AttentionLayer,
     /// The window to draw, from 0. None draws the mean of all.
     pub window: Option<usize>,
+    /// The values that the colours stand for.
+    pub scale: Scale,
+}
+
+/// The values at the ends of a map's colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// The same for all maps of a kind, so that pictures can be compared: scores from 0 to 1, and attention from none to
+    /// twice an even share.
+    #[default]
+    Fixed,
+    /// Each map's own, so that small differences within it are visible.
+    Auto,
 }
 
 impl MapOptions {
@@ -207,7 +220,7 @@ mod tests {
         // Windows of 64 at (0, 0) and (40, 0) of 120 x 70: 16 columns and 6 rows are in none.
         let views: Views = "window=64,stride=40".parse().unwrap();
         let explained = explained(vec![attention(hot(0), hot(5)), attention(hot(0), hot(14))], vec![0.25, 0.75]);
-        let all = MapOptions { views, layer: AttentionLayer::Rollout, window: None };
+        let all = MapOptions { views, layer: AttentionLayer::Rollout, window: None, scale: Scale::Fixed };
         let maps = Maps::new(&explained, &all, (120, 70));
         let [whole, windows, scores] = [maps.whole, maps.windows, maps.scores].map(Option::unwrap);
         assert!(whole.values.iter().all(|value| value.is_finite()));
@@ -234,7 +247,12 @@ mod tests {
     fn what_is_not_seen_is_not_drawn() {
         let seen = |sees: &str, whole: Vec<f32>, window: Vec<f32>| {
             let explained = explained(vec![attention(whole, window)], vec![0.5]);
-            let shown = MapOptions { views: sees.parse().unwrap(), layer: AttentionLayer::Rollout, window: None };
+            let shown = MapOptions {
+                views: sees.parse().unwrap(),
+                layer: AttentionLayer::Rollout,
+                window: None,
+                scale: Scale::Fixed,
+            };
             let maps = Maps::new(&explained, &shown, (224, 224));
             [maps.whole.is_some(), maps.windows.is_some(), maps.scores.is_some()]
         };
@@ -251,7 +269,7 @@ mod tests {
             let views: Views = "window=64,stride=24".parse().unwrap();
             let windows = views.windows(width, height);
             let looks = vec![attention(weights.clone(), weights.clone()); windows];
-            let shown = MapOptions { views, layer: AttentionLayer::Rollout, window: None };
+            let shown = MapOptions { views, layer: AttentionLayer::Rollout, window: None, scale: Scale::Fixed };
             let maps = Maps::new(&explained(looks, vec![0.5; windows]), &shown, (width, height));
             let shares = in_even_shares(&weights);
             prop_assert!((shares.iter().sum::<f32>() / shares.len() as f32 - 1.0).abs() < 1e-5);
