@@ -77,9 +77,11 @@ fn several_pictures_are_in_one_sheet_on_one_scale() {
     let both = [&["explain", "haze/dcp/s1.png", "haze/aod/s1.png", "--out", "out", "--format", "json"], &MODEL[..]];
     let output = dir.run(&both.concat()).exits_with(0);
     let rows = output.json_lines();
-    let of = |image: &str| rows.iter().filter(|row| row["image"] == image).map(|row| row["window"].clone());
+    let of = |image: &str| -> Vec<Value> {
+        rows.iter().filter(|row| row["image"] == image).map(|row| row["window"].clone()).collect()
+    };
     for image in ["haze/dcp/s1.png", "haze/aod/s1.png"] {
-        let windows: Vec<Value> = of(image).collect();
+        let windows = of(image);
         assert_eq!(windows, (1..=windows.len()).map(Value::from).collect::<Vec<_>>(), "windows are counted from 1");
         assert!(!windows.is_empty());
     }
