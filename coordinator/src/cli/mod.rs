@@ -114,8 +114,8 @@ enum Command {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another \
-coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the same submit command \
-resumes the run).\n\
+coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the last lines say what \
+is kept; the same command goes on from there).\n\
 A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over \
 the environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
 

@@ -58,7 +58,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "DQA_RETRY_FAILED", value_parser = BoolishValueParser::new())]
     pub(super) retry_failed: bool,
 
-    /// Most windows of a shard. A shard is scored, kept and lost as a whole.
+    /// Most windows of a shard, whose rows are one file of the results.
     #[arg(long, env = "DQA_SHARD_WINDOWS", default_value_t = SHARD_WINDOWS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) shard_windows: u64,
 

@@ -292,10 +292,10 @@ fn note_plan(record: &RunRecord, plan: &RunPlan) {
     let (name, shards) = (&record.name, plan.shards.len());
     let planned =
         format!("run {name}: {pictures} pictures{metrics}, {} windows in {shards} shards", record.counts.windows);
-    if missing == shards {
-        note(format_args!("{planned}, all to score"));
-    } else {
-        note(format_args!("{planned}; {missing} to score, at most {windows} windows"));
+    match missing {
+        0 => note(format_args!("{planned}")),
+        _ if missing == shards => note(format_args!("{planned}, all to score")),
+        _ => note(format_args!("{planned}; {missing} to score, at most {windows} windows")),
     }
     if missing == 0 {
         note(format_args!("nothing to score: every part is in the store"));
