@@ -7,6 +7,7 @@
 
 pub mod caught_panic;
 mod causes;
+pub mod count_text;
 pub mod dataset;
 pub mod digest;
 pub mod file_kinds;

@@ -128,8 +128,7 @@ fn differing_pictures_are_left_out_or_refused() {
     }
     submit(&dir, "later", &["--views", "sees=global"]);
     let output = compare(&dir, &["local", "later"]).exits_with(0);
-    let left_out =
-        "left out of haze: 2 pictures that are not in every run; 1 pictures of which some run has another file";
+    let left_out = "left out of haze: 2 pictures not in every run; 1 picture of which some run has another file";
     assert!(
         output.stdout.contains(left_out) && output.stderr.contains(left_out),
         "{}\n{}",

@@ -59,7 +59,7 @@ fn a_result_is_computed_again_and_what_was_altered_is_found() {
 fn a_damaged_store_is_found_and_repaired() {
     let dir = setup();
     let checked = dir.run(&["store", "check"]).exits_with(0);
-    assert!(checked.stdout.contains("0 problems in 1 runs and 6 parts"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("0 problems in 1 run and 6 parts"), "{}", checked.stdout);
     let (before, parts) = (scores(&dir), dir.parts());
     flip_a_bit(&parts[0]);
     std::fs::remove_file(&parts[1]).unwrap();

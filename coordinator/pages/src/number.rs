@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dqa_pipelines::count_text;
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -88,30 +89,17 @@ pub(crate) fn show_p(p: Option<f64>) -> Markup {
 
 /// Returns a count with commas between thousands.
 pub(crate) fn count_text(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    count_text::count_text(count)
+}
+
+/// Returns a count with its noun: `1 scene`, `40 scenes`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    count_text::counted(count, noun)
 }
 
 /// Returns a count in an element that has it exactly.
 pub(crate) fn show_count(count: u64) -> Markup {
     html! { data value=(count) data-value=(count) { (count_text(count)) } }
-}
-
-/// Returns a count with its noun: `1 scene`, `40 scenes`.
-pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = match (count, noun.strip_suffix('y')) {
-        (1, _) => noun.to_owned(),
-        (_, Some(stem)) => format!("{stem}ies"),
-        _ => format!("{noun}s"),
-    };
-    format!("{} {plural}", count_text(count))
 }
 
 /// Returns a time for readers, to the minute, in UTC.

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use dqa_engine::decode::{ErrorCode, Limits};
 use dqa_engine::headers;
 use dqa_pipelines::cause;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{
     self, AlgorithmSelection, CheckReport, DataSet, DatasetError, Definition, Picture, PictureHeader, ReferenceKind,
     check,
@@ -196,12 +197,11 @@ fn show(definition: &Definition, dataset: &DataSet, format: OutputFormat) -> Res
         OutputFormat::Table => {
             writeln!(out, "{}", dataset.definition)?;
             let DataSetSummary { pictures, scenes, labelled, hazy, clear, .. } = summary;
-            let clear = if clear == 0 { String::new() } else { format!(", {clear} clear pictures") };
+            let (scenes, hazy) = (counted(scenes, "scene"), counted(hazy, "hazy picture"));
+            let clear = if clear == 0 { String::new() } else { format!(", {}", counted(clear, "clear picture")) };
             dataset.skipped_lines().iter().for_each(|line| note(format_args!("{line}")));
-            writeln!(
-                out,
-                "# {pictures} pictures ({labelled} labelled) of {scenes} scenes, {hazy} hazy pictures{clear}"
-            )?;
+            let pictures = counted(pictures, "picture");
+            writeln!(out, "# {pictures} ({labelled} labelled) of {scenes}, {hazy}{clear}")?;
             for (algorithm, pictures) in &summary.algorithms {
                 writeln!(out, "# {algorithm}: {pictures}")?;
             }

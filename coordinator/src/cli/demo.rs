@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::ValueEnum;
 use dqa_demo::{Algorithm, DatasetOptions, generate_dataset};
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::names::DatasetName;
 use dqa_service::program::{ExitStatus, OutputError, end_on_signal, note};
 
@@ -82,8 +83,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     steps.into_inner().expect("nothing panics while it is locked").finish();
     let algorithms = Algorithm::ALL.len();
     note(format_args!(
-        "{} scenes, {algorithms} algorithms, {} pictures; {} files written",
-        options.scenes, generated.pictures, generated.written
+        "{}, {algorithms} algorithms, {}; {} written",
+        counted(options.scenes, "scene"),
+        counted(generated.pictures, "picture"),
+        counted(generated.written, "file")
     ));
     writeln!(stdout(), "{}", generated.definition.display()).map_err(OutputError::from)?;
     Ok(ExitStatus::All)

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{self, Definition, Ignore, ScoreColumns};
 use dqa_pipelines::import_scores::{ImportOptions, import_scores};
 use dqa_pipelines::metric::Direction;
@@ -120,8 +121,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         let data = dataset::load(definition).await?;
         let record = import_scores(&store, &data, &options(args, definition)).await.map_err(with_own_hint)?;
         note(format_args!(
-            "run {}: {} scores of {} by {}, {} pictures without",
-            record.name, record.counts.scored, data.name, args.metric, record.counts.failed
+            "run {}: {} of {} by {}, {} without",
+            record.name,
+            counted(record.counts.scored, "score"),
+            data.name,
+            args.metric,
+            counted(record.counts.failed, "picture")
         ));
         has_failed |= record.counts.failed > 0;
         args.report.make_and_show(&store, &record).await?;

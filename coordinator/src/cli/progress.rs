@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use dqa_engine::shard::{self, ShardOutcome};
+use dqa_pipelines::count_text::counted;
 use dqa_service::program::{note, progress_bar};
 use indicatif::{HumanDuration, ProgressBar};
 
@@ -72,15 +73,17 @@ impl ScoringBar {
         }
         let (scores, windows) = (self.counters.pictures.load(Relaxed), self.counters.windows.load(Relaxed));
         let (scored, reused) = match self.metrics {
-            0 | 1 => (format!("scored {scores} pictures"), "pictures"),
-            metrics => (format!("made {scores} scores by {metrics} metrics"), "scores"),
+            0 | 1 => (format!("scored {}", counted(scores, "picture")), counted(self.rows_reused, "picture")),
+            metrics => {
+                (format!("made {} by {metrics} metrics", counted(scores, "score")), counted(self.rows_reused, "score"))
+            }
         };
         let seconds = self.started.elapsed().as_secs_f64();
         note(format_args!(
-            "{scored} ({} failed), {windows} windows in {seconds:.1} s ({:.1}/s); {} {reused} reused from earlier runs",
+            "{scored} ({} failed), {} in {seconds:.1} s ({:.1}/s); {reused} reused from earlier runs",
             self.counters.failed.load(Relaxed),
+            counted(windows, "window"),
             windows as f64 / seconds.max(1e-9),
-            self.rows_reused
         ));
     }
 

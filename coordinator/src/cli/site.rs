@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use dqa_pages::ExportedPictures;
+use dqa_pipelines::count_text::counted;
 use dqa_service::program::{ExitStatus, note, with_hint};
 use dqa_site::{Export, ExportError, ExportOptions, ExportSummary, Site};
 
@@ -91,6 +92,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
 
 fn text(summary: &ExportSummary) -> String {
     let ExportSummary { pages, pictures, bytes, scenes: (all, kept) } = summary;
-    let scenes = if kept == all { format!("{all} scenes") } else { format!("{kept} of {all} scenes") };
-    format!("{} in {pages} pages and {pictures} pictures, of {scenes}", indicatif::HumanBytes(*bytes))
+    let scenes = if kept == all { counted(all, "scene") } else { format!("{kept} of {}", counted(all, "scene")) };
+    let (pages, pictures) = (counted(pages, "page"), counted(pictures, "picture"));
+    format!("{} in {pages} and {pictures}, of {scenes}", indicatif::HumanBytes(*bytes))
 }

@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 
 use clap::Subcommand;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::part_removal::GRACE;
 use dqa_pipelines::store_check::{self, Problem, ProblemKind, Repair, StoreCheck};
 use dqa_pipelines::text_table::Alignment::Left;
@@ -94,7 +95,8 @@ fn print_table(check: &StoreCheck, rows: &[ProblemRow]) -> Result<(), OutputErro
         let table: Vec<Vec<String>> = std::iter::once(header).chain(cells).collect();
         writeln!(out, "{}", format_rows(&table, &[Left, Left, Left, Left]).trim_end())?;
     }
-    writeln!(out, "{} problems in {} runs and {} parts", rows.len(), check.runs, check.parts)?;
+    let (problems, runs) = (counted(rows.len(), "problem"), counted(check.runs, "run"));
+    writeln!(out, "{problems} in {runs} and {}", counted(check.parts, "part"))?;
     Ok(out.flush()?)
 }
 

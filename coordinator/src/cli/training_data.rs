@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use dqa_engine::decode::PictureError;
 use dqa_engine::train::TrialRunner;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{DataSet, FaultKind};
 use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialError};
 use dqa_service::program::{note, with_hint};
@@ -66,9 +67,9 @@ pub(super) fn remove_unusable(
     let missing = data.faults.iter().filter(|fault| fault.kind == FaultKind::Absent).count();
     if unlabelled + unreadable.len() + missing > 0 {
         note(format_args!(
-            "left out of {}: {unlabelled} pictures without a label, {} that cannot be read, \
-             {missing} that are not there",
+            "left out of {}: {} without a label, {} that cannot be read, {missing} that are not there",
             data.name,
+            counted(unlabelled, "picture"),
             unreadable.len()
         ));
     }

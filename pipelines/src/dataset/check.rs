@@ -11,6 +11,7 @@ use super::fault::{Fault, NAMED_MAX};
 use super::header::PictureHeader;
 use super::picture::{Picture, by_stem, distinct};
 use super::skipped::{self, SkippedFiles};
+use crate::count_text::counted;
 use crate::names::{AlgorithmName, DatasetName};
 use crate::text_table::{Alignment, format_rows};
 use dqa_metrics::ReferenceKind;
@@ -263,6 +264,11 @@ const LINE_MAX: usize = 80;
 
 const LEGEND: &str = ". complete  - missing  d duplicate  u unlabelled  s size unlike input  x unreadable";
 
+/// Returns the subject of a sentence about pictures, with its verb.
+fn pictures_have(count: u64) -> String {
+    format!("{} {}", counted(count, "picture"), if count == 1 { "has" } else { "have" })
+}
+
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let CheckCounts { expected, present, .. } = self.counts;
@@ -291,10 +297,10 @@ impl fmt::Display for CheckReport {
             writeln!(f, "\n{line}")?;
         }
         if self.without_hazy > 0 {
-            writeln!(f, "\n{} pictures have no hazy input to compare sizes with", self.without_hazy)?;
+            writeln!(f, "\n{} no hazy input to compare sizes with", pictures_have(self.without_hazy))?;
         }
         if self.without_clear > 0 {
-            writeln!(f, "\n{} pictures have no clear reference to compare with", self.without_clear)?;
+            writeln!(f, "\n{} no clear reference to compare with", pictures_have(self.without_clear))?;
         }
         Ok(())
     }

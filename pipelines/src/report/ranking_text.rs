@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::count_text::counted;
 use crate::metric::Direction;
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
@@ -47,7 +48,7 @@ impl Report {
         }
         let mut text = format!("Two algorithms have {least} to {most} scenes in common.");
         if least == most {
-            text = format!("Any two algorithms have {least} scenes in common.");
+            text = format!("Any two algorithms have {} in common.", counted(least, "scene"));
         }
         if ranked_rows().any(is_few) {
             let _ = write!(text, " *: fewer than {FEW_SCENES} with at least one of the others.");

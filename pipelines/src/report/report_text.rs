@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::metrics_text::{self, Emphasis};
 use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out, metric_choice};
+use crate::count_text::counted;
 use crate::metric::{Direction, MetricSpec};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
@@ -182,7 +183,9 @@ impl Report {
             let failed: u64 = rows.map(|row| row.failed).sum();
             if failed > 0 {
                 let score = if named { metric.name.as_str() } else { "score" };
-                let _ = writeln!(text, "failed: {failed} pictures have no {score} and are in no mean");
+                let (have, are) = if failed == 1 { ("has", "is") } else { ("have", "are") };
+                let pictures = counted(failed, "picture");
+                let _ = writeln!(text, "failed: {pictures} {have} no {score} and {are} in no mean");
             }
         }
         if let Some(remark) = &spec.remark {

@@ -10,6 +10,7 @@ use clap::builder::BoolishValueParser;
 use dqa_engine::fetch::read_file;
 use dqa_engine::inference::{self, InferenceReport, InferenceSettings, Measures, PictureInput, Wanted};
 use dqa_metrics::{Evaluator, ReferenceKind};
+use dqa_pipelines::count_text::counted;
 use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::{LoadedModel, ModelArgs};
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, end_on_signal, note};
@@ -128,21 +129,23 @@ fn print_report(report: &InferenceReport, decode_threads: usize) {
     // Metrics alone see whole pictures: there are no windows.
     let (windows, rate) = match report.windows {
         0 => (String::new(), String::new()),
-        windows => (format!(", {windows} windows"), format!("{:.1} windows/s, ", report.windows_per_second())),
+        windows => {
+            (format!(", {}", counted(windows, "window")), format!("{:.1} windows/s, ", report.windows_per_second()))
+        }
     };
     note(format_args!(
-        "{} pictures ({} failed){windows} in {:.1} s: {rate}{:.2} pictures/s",
-        report.pictures,
+        "{} ({} failed){windows} in {:.1} s: {rate}{:.2} pictures/s",
+        counted(report.pictures, "picture"),
         report.failed,
         report.wall.as_secs_f64(),
         report.pictures_per_second()
     ));
     note(format_args!(
-        "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {} threads",
+        "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {}",
         share(report.device),
         share(report.waiting),
         report.fetching.as_secs_f64(),
         report.decoding.as_secs_f64(),
-        decode_threads
+        counted(decode_threads, "thread")
     ));
 }

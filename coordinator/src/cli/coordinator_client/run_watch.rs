@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dqa_pipelines::causes;
+use dqa_pipelines::count_text::counted;
 use dqa_proto::v1::{self, RunState};
 use dqa_service::net::status_text;
 use dqa_service::program::{note, progress_bar};
@@ -85,23 +86,26 @@ pub(in crate::cli) fn has_ended(run: &v1::Run) -> bool {
 pub(in crate::cli) fn run_line(run: &v1::Run) -> String {
     let progress = run.progress.unwrap_or_default();
     let mut line = format!(
-        "run {}: {}, {} of {} shards, {} of {} pictures",
+        "run {}: {}, {} of {}, {} of {}",
         run.name,
         state_name(run),
         progress.shards_done,
-        progress.shards,
+        counted(progress.shards, "shard"),
         progress.pictures_done,
-        progress.pictures,
+        counted(progress.pictures, "picture"),
     );
-    let mut add_count = |count: u64, label: &str| {
-        if count > 0 {
-            line += &format!(", {count} {label}");
+    if progress.pictures_failed > 0 {
+        line += &format!(", {} failed", progress.pictures_failed);
+    }
+    for (shards, label) in [
+        (progress.shards_running, "under way"),
+        (progress.shards_retrying, "to be tried again"),
+        (progress.shards_quarantined, "given up"),
+    ] {
+        if shards > 0 {
+            line += &format!(", {} {label}", counted(shards, "shard"));
         }
-    };
-    add_count(progress.pictures_failed, "failed");
-    add_count(progress.shards_running, "shards under way");
-    add_count(progress.shards_retrying, "shards to be tried again");
-    add_count(progress.shards_quarantined, "shards given up");
+    }
     if progress.windows_per_second > 0.0 {
         line += &format!(", {:.1} windows/s", progress.windows_per_second);
     }

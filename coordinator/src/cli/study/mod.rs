@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::builder::BoolishValueParser;
 use dqa_engine::study::EvaluateError;
 use dqa_engine::train::{BaseModel, TrainError, TrainingResources, TrialRunner};
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::names::{RunName, StudyName};
 use dqa_pipelines::store::Store;
@@ -147,7 +148,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     if skipped > 0 {
         outcome
             .provenance
-            .push(("dqa.left_out".to_owned(), format!("{skipped} pictures: no label, or not to be read")));
+            .push(("dqa.left_out".to_owned(), format!("{}: no label, or not to be read", counted(skipped, "picture"))));
     }
     outcome.provenance.extend([("dqa.host".to_owned(), host()), ("dqa.command".to_owned(), command_line())]);
     outcome.write(&store).await?;
@@ -242,13 +243,13 @@ async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow:
         let (data, splits) = (&split_dataset.data, &split_dataset.splits);
         let first = &splits.splits[0];
         note(format_args!(
-            "data set {}: {} pictures by {} algorithms; {} splits ({}), {} scenes train and {} test",
+            "data set {}: {} by {}; {} ({}), {} train and {} test",
             data.name,
-            data.pictures.len(),
-            data.algorithms().len(),
-            splits.splits.len(),
+            counted(data.pictures.len(), "picture"),
+            counted(data.algorithms().len(), "algorithm"),
+            counted(splits.splits.len(), "split"),
             splits.key(),
-            first.train.len(),
+            counted(first.train.len(), "scene"),
             first.test.len()
         ));
     }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use dqa_engine::train::TrainingEvent;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::train::TrialRecord;
 use dqa_service::program::{note, progress_bar};
 use indicatif::{HumanDuration, ProgressBar};
@@ -67,7 +68,7 @@ impl StudyProgress {
             StudyEvent::Test { number, total, line, pictures } => {
                 self.current = format!("test {number}/{total}: {} for {}", line.variant, line.group);
                 self.pictures = *pictures;
-                self.line(&format!("{}, {pictures} pictures, {}", self.current, line.views));
+                self.line(&format!("{}, {}, {}", self.current, counted(pictures, "picture"), line.views));
             }
             StudyEvent::Tested(done) => self.show(*done as u64, self.pictures as u64, "pictures"),
         }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use dqa_engine::shard::ShardScorer;
 use dqa_metrics::Parameters;
 use dqa_model::Scorer;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{CheckReport, Definition};
 use dqa_pipelines::metric::{self, MetricSelection};
 use dqa_pipelines::names::RunName;
@@ -289,13 +290,17 @@ fn note_plan(record: &RunRecord, plan: &RunPlan) {
         [metric] => format!(" by {}", metric.name),
         metrics => format!(" by {} metrics", metrics.len()),
     };
-    let (name, shards) = (&record.name, plan.shards.len());
-    let planned =
-        format!("run {name}: {pictures} pictures{metrics}, {} windows in {shards} shards", record.counts.windows);
+    let planned = format!(
+        "run {}: {}{metrics}, {} in {}",
+        record.name,
+        counted(pictures, "picture"),
+        counted(record.counts.windows, "window"),
+        counted(plan.shards.len(), "shard"),
+    );
     match missing {
         0 => note(format_args!("{planned}")),
-        _ if missing == shards => note(format_args!("{planned}, all to score")),
-        _ => note(format_args!("{planned}; {missing} to score, at most {windows} windows")),
+        _ if missing == plan.shards.len() => note(format_args!("{planned}, all to score")),
+        _ => note(format_args!("{planned}; {missing} to score, at most {}", counted(windows, "window"))),
     }
     if missing == 0 {
         note(format_args!("nothing to score: every part is in the store"));

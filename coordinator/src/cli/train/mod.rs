@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::builder::BoolishValueParser;
 use dqa_engine::train::{BaseModel, TrainError, TrialRunner};
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
@@ -218,10 +219,10 @@ fn note_plan(data: &DataSet, splits: &Splits, trials: &[Trial], runner: &TrialRu
         trial.model.prompts.as_ref().map_or(String::new(), |prompts| format!(" with {}", prompts.name))
     ));
     note(format_args!(
-        "{} epochs of {} steps of {} pictures, Adam {} {}, {}, seed {}; keeps the {}",
-        setup.epochs,
-        trial.steps_per_epoch(),
-        setup.batch_size,
+        "{} of {} of {}, Adam {} {}, {}, seed {}; keeps the {}",
+        counted(setup.epochs, "epoch"),
+        counted(trial.steps_per_epoch(), "step"),
+        counted(setup.batch_size, "picture"),
         setup.lr,
         setup.schedule,
         setup.views,
@@ -244,16 +245,19 @@ fn note_data(data: &DataSet, splits: &Splits, trial: &Trial, trials: usize) {
     let [low, high] = trial.label_range;
     let scenes = SceneNames::new(data).labelled().clone();
     note(format_args!(
-        "data set {}: {} pictures of {} scenes by {} algorithms, labels {low} to {high}",
+        "data set {}: {} of {} by {}, labels {low} to {high}",
         data.name,
-        data.pictures.len(),
-        scenes.len(),
-        data.algorithms().len()
+        counted(data.pictures.len(), "picture"),
+        counted(scenes.len(), "scene"),
+        counted(data.algorithms().len(), "algorithm")
     ));
     let used: BTreeSet<&str> =
         splits.splits.iter().flat_map(|split| split.train.iter().chain(&split.test)).map(String::as_str).collect();
     let unused = if used.len() < scenes.len() {
-        format!("; {} scenes of the data set are in none", scenes.len() - used.len())
+        match scenes.len() - used.len() {
+            1 => "; 1 scene of the data set is in none".to_owned(),
+            unused => format!("; {} of the data set are in none", counted(unused, "scene")),
+        }
     } else {
         String::new()
     };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
 use dqa_service::program::{OutputError, OutputFormat};
 use dqa_stats::{SplitSummary, split_summary};
@@ -155,7 +156,9 @@ impl Results<'_> {
                 (Nadeau and Bengio\n2003).\n";
         }
         if self.skipped > 0 {
-            writeln!(text, "{} pictures were left out: no label, or not to be read.", self.skipped)
+            let were = if self.skipped == 1 { "was" } else { "were" };
+            let pictures = counted(self.skipped, "picture");
+            writeln!(text, "{pictures} {were} left out: no label, or not to be read.")
                 .expect("writing to a String cannot fail");
         }
         text

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::rows::{AgreementRow, ComparedDataset, ExcludedCounts, RankAgreementRow};
 use super::{RunComparison, pairs};
+use crate::count_text::counted;
 use crate::report::held_out::HELD_OUT;
 use crate::report::metric_choice;
 use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
@@ -247,13 +248,13 @@ impl ComparedDataset {
         let ExcludedCounts { not_in_all, other_file, failed, unlabelled } = self.excluded;
         let mut parts = Vec::new();
         for (count, what) in [
-            (not_in_all, "that are not in every run"),
+            (not_in_all, "not in every run"),
             (other_file, "of which some run has another file"),
-            (failed, "that have no score in some run"),
+            (failed, "without a score in some run"),
             (unlabelled, "without a label (they count for the leaderboards alone)"),
         ] {
             if count > 0 {
-                parts.push(format!("{count} pictures {what}"));
+                parts.push(format!("{} {what}", counted(count, "picture")));
             }
         }
         (!parts.is_empty()).then(|| format!("left out of {}: {}", self.name, parts.join("; ")))
