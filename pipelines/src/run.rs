@@ -365,6 +365,21 @@ impl RunRecord {
         self.spec.metrics.clone()
     }
 
+    /// Returns the names of the algorithms, of all data sets, in their order. Until the run is planned these are the requested
+    /// ones, of which there are none if all of a data set's are to be scored.
+    pub fn algorithms(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        let planned = self.spec.datasets.iter().flat_map(|dataset| &dataset.algorithms).map(AlgorithmName::as_str);
+        let requested = self.request.iter().flat_map(|request| &request.algorithms).map(String::as_str);
+        let is_planned = !self.parts.is_empty();
+        for name in planned.chain(requested.filter(|_| !is_planned)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Returns the record as that of a run of one metric: its parts, its fingerprint and the number of its rows.
     pub fn for_metric(&self, metric: &MetricSpec) -> RunRecord {
         let mut record = self.clone();

@@ -25,6 +25,7 @@ mod report;
 mod resource_args;
 mod run_selector;
 mod run_summary;
+mod run_table;
 mod runs;
 mod site;
 mod status;

@@ -3,6 +3,7 @@
 //! shards are being scored, the store does not.
 
 use std::io::{BufWriter, Write, stdout};
+use std::time::Duration;
 
 #[cfg(feature = "cluster")]
 use dqa_pipelines::run::RunState;
@@ -12,6 +13,7 @@ use dqa_pipelines::status::RunStatus;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::status::shortfall;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
+use indicatif::HumanDuration;
 use serde::Serialize;
 
 use super::output::print_rows;
@@ -34,6 +36,11 @@ pub(super) struct RunSummary {
     pub(super) fingerprint: String,
     /// Names joined by commas.
     pub(super) datasets: String,
+    /// Names joined by commas. Empty until the run is planned, if all of a data set's were asked for.
+    pub(super) algorithms: String,
+    /// Names joined by commas.
+    pub(super) metrics: String,
+    /// Empty if none of the metrics needs a model.
     pub(super) model: String,
     /// None for the handcrafted sentences.
     pub(super) prompts: Option<String>,
@@ -61,6 +68,8 @@ pub(super) struct RunSummary {
     pub(super) pictures_failed: u64,
     /// Over the last minute. None if only the coordinator knows.
     pub(super) windows_per_second: Option<f64>,
+    /// By the speed of the last minute. None for a run of which nothing is being scored, or whose speed is not known.
+    pub(super) seconds_left: Option<u64>,
 }
 
 impl RunSummary {
@@ -80,6 +89,8 @@ impl RunSummary {
             updated: record.updated.to_string(),
             fingerprint: record.fingerprint.clone(),
             datasets: spec.dataset_names().join(","),
+            algorithms: record.algorithms().join(","),
+            metrics: record.metrics().iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>().join(","),
             model: spec.model.clone(),
             prompts: spec.prompts.clone(),
             views: spec.views.clone(),
@@ -98,6 +109,7 @@ impl RunSummary {
             pictures_done: progress.pictures_done(),
             pictures_failed: progress.failed,
             windows_per_second: idle.map(|_| 0.0),
+            seconds_left: None,
         }
     }
 
@@ -130,15 +142,7 @@ impl RunSummary {
     }
 }
 
-/// Writes runs to standard output, one a line.
-pub(super) fn print_all(runs: &[RunSummary], format: OutputFormat) -> anyhow::Result<()> {
-    match format {
-        OutputFormat::Table => Ok(print_table(runs)?),
-        OutputFormat::Json | OutputFormat::Csv => print_rows(runs, format),
-    }
-}
-
-/// Writes one run to standard output: as lines of a name and a value, or as [`print_all`] does for JSON and CSV.
+/// Writes one run to standard output: as lines of a name and a value, or as a row of JSON or CSV.
 pub(super) fn print_one(run: &RunSummary, format: OutputFormat) -> anyhow::Result<()> {
     match format {
         OutputFormat::Table => Ok(print_lines(run)?),
@@ -146,45 +150,20 @@ pub(super) fn print_one(run: &RunSummary, format: OutputFormat) -> anyhow::Resul
     }
 }
 
-fn print_table(runs: &[RunSummary]) -> Result<(), OutputError> {
-    let mut out = BufWriter::new(stdout().lock());
-    let columns = ("run", "state", "shards", "under way", "pictures", "failed", "windows/s", "updated");
-    let (run, state, shards, under_way, pictures, failed, rate, updated) = columns;
-    writeln!(out, "{run:32} {state:11} {shards:>11} {under_way:>9} {pictures:>15} {failed:>6} {rate:>9}  {updated}")?;
-    for run in runs {
-        let shards = format!("{}/{}", run.shards_done, run.shards);
-        let pictures = format!("{}/{}", run.pictures_done, run.pictures);
-        write!(
-            out,
-            "{:32} {:11} {shards:>11} {:>9} {pictures:>15} {:>6} {:>9}  {}",
-            run.run,
-            run.state,
-            count_text(run.shards_running),
-            run.pictures_failed,
-            run.windows_per_second.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}")),
-            whole_seconds(&run.updated),
-        )?;
-        let (retrying, given_up) =
-            (run.shards_retrying.unwrap_or_default(), run.shards_quarantined.unwrap_or_default());
-        if retrying + given_up > 0 {
-            write!(out, "  {retrying} to be tried again, {given_up} given up")?;
-        }
-        match &run.failure {
-            Some(failure) => writeln!(out, "  {failure}")?,
-            None => writeln!(out)?,
-        }
-    }
-    Ok(out.flush()?)
-}
-
 fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     writeln!(out, "run          {} ({})", run.run, run.state)?;
-    writeln!(out, "data sets    {}", run.datasets)?;
-    writeln!(out, "model        {}", run.model)?;
-    writeln!(out, "prompts      {}", run.prompts.as_deref().unwrap_or("handcrafted"))?;
-    writeln!(out, "views        {}", run.views)?;
-    writeln!(out, "fingerprint  {}", run.fingerprint)?;
+    for (label, names) in [("data sets", &run.datasets), ("algorithms", &run.algorithms), ("metrics", &run.metrics)] {
+        if !names.is_empty() {
+            writeln!(out, "{label:12} {}", names.replace(',', ", "))?;
+        }
+    }
+    if !run.model.is_empty() {
+        writeln!(out, "model        {}", run.model)?;
+        writeln!(out, "prompts      {}", run.prompts.as_deref().unwrap_or("handcrafted"))?;
+        writeln!(out, "views        {}", run.views)?;
+        writeln!(out, "fingerprint  {}", run.fingerprint)?;
+    }
     writeln!(out, "shards       {} of {}", run.shards_done, run.shards)?;
     for (count, label) in
         [(run.shards_running, "under way"), (run.shards_retrying, "tried again"), (run.shards_quarantined, "given up")]
@@ -199,6 +178,9 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     if let Some(rate) = run.windows_per_second.filter(|rate| *rate > 0.0) {
         writeln!(out, "windows/s    {rate:.1}")?;
     }
+    if let Some(seconds) = run.seconds_left {
+        writeln!(out, "left         {}", duration_text(seconds))?;
+    }
     writeln!(out, "updated      {}", whole_seconds(&run.updated))?;
     if let Some(conductor) = &run.conductor {
         writeln!(out, "worked on    by {conductor}")?;
@@ -212,11 +194,12 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     Ok(out.flush()?)
 }
 
-fn count_text(count: Option<u64>) -> String {
-    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+/// Returns a duration in its largest unit: `2h`.
+pub(super) fn duration_text(seconds: u64) -> String {
+    format!("{:#}", HumanDuration(Duration::from_secs(seconds)))
 }
 
 /// Returns a time without fractions of a second.
-fn whole_seconds(time: &str) -> String {
+pub(super) fn whole_seconds(time: &str) -> String {
     time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.0}"))
 }

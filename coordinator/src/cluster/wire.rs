@@ -128,5 +128,6 @@ fn run_spec(record: &RunRecord) -> v1::RunSpec {
         remark: spec.remark.clone(),
         priority: record.request.as_ref().map(|request| request.priority),
         metrics: record.metrics().iter().map(|metric| metric.name.to_string()).collect(),
+        algorithms: record.algorithms().into_iter().map(str::to_owned).collect(),
     }
 }

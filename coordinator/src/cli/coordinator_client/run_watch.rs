@@ -11,7 +11,7 @@ use indicatif::{HumanDuration, ProgressBar};
 use tonic::{Code, Status};
 
 use super::client::{Client, require_run, status_error};
-use super::wire::state_name;
+use super::wire::{seconds_left, state_name};
 
 /// 10 s between two plain lines keep the log of a long run readable.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -124,13 +124,13 @@ pub(in crate::cli) fn paused_line(run: &v1::Run) -> String {
 /// because it is paused.
 fn bar_message(run: &v1::Run) -> String {
     let progress = run.progress.unwrap_or_default();
-    let mut message = match (run.state(), progress.windows_per_second) {
+    let mut message = match (run.state(), seconds_left(run)) {
         (RunState::Paused, _) => "paused".to_owned(),
-        (_, rate) if rate > 0.0 => {
-            let left = progress.windows.saturating_sub(progress.windows_done) as f64 / rate;
-            format!("{rate:.1}/s, {} left", HumanDuration(Duration::from_secs_f64(left)))
+        (_, Some(seconds)) => {
+            let left = HumanDuration(Duration::from_secs(seconds));
+            format!("{:.1}/s, {left} left", progress.windows_per_second)
         }
-        _ => "waiting for workers".to_owned(),
+        (_, None) => "waiting for workers".to_owned(),
     };
     if progress.pictures_failed > 0 {
         message += &format!(", {} failed", progress.pictures_failed);

@@ -9,7 +9,8 @@ use super::client::{Client, get_run, list_runs, status_error};
 use super::run_watch::has_ended;
 use super::wire::run_summary;
 use super::worker_table::print_workers;
-use crate::cli::run_summary::{RunSummary, print_all};
+use crate::cli::run_summary::RunSummary;
+use crate::cli::run_table::{Columns, print_runs};
 use crate::cli::watch_refresh::{clear_terminal, refresh_interval};
 
 /// Shows a run and the workers until the run has ended, and returns the run in its final state. Without a name it shows
@@ -33,7 +34,7 @@ pub(in crate::cli) async fn watch_overview(
         if is_terminal {
             clear_terminal()?;
         }
-        print_all(&runs, format)?;
+        print_runs(&runs, format, Columns::Main)?;
         if format == OutputFormat::Table {
             writeln!(stdout()).map_err(OutputError::from)?;
             print_workers(&answer.into_inner().workers, format)?;

@@ -81,6 +81,15 @@ pub(super) fn state_name(run: &v1::Run) -> String {
     run.state().as_str_name().trim_start_matches("RUN_STATE_").to_lowercase()
 }
 
+/// Estimates how long a run takes from now on, by the speed of the last minute. None unless it is being scored: a paused
+/// run has windows in its last minute too, and nobody knows when it ends.
+pub(super) fn seconds_left(run: &v1::Run) -> Option<u64> {
+    let progress = run.progress.unwrap_or_default();
+    let is_scored = run.state() == v1::RunState::Running && progress.windows_per_second > 0.0;
+    let windows_left = progress.windows.saturating_sub(progress.windows_done);
+    is_scored.then(|| (windows_left as f64 / progress.windows_per_second).round() as u64)
+}
+
 /// Summarizes a run of a coordinator.
 pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
     let (spec, progress) = (run.spec.clone().unwrap_or_default(), run.progress.unwrap_or_default());
@@ -95,6 +104,8 @@ pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
         updated: run.updated.clone(),
         fingerprint: run.fingerprint.clone(),
         datasets: spec.datasets.join(","),
+        algorithms: spec.algorithms.join(","),
+        metrics: spec.metrics.join(","),
         model: spec.model,
         prompts: spec.prompts,
         views: spec.views,
@@ -113,5 +124,30 @@ pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
         pictures_done: progress.pictures_done,
         pictures_failed: progress.pictures_failed,
         windows_per_second: Some(progress.windows_per_second),
+        seconds_left: seconds_left(run),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_that_is_being_scored_has_time_left() {
+        let run = |state: v1::RunState, windows_per_second| v1::Run {
+            state: state.into(),
+            progress: Some(v1::RunProgress {
+                windows: 100,
+                windows_done: 40,
+                windows_per_second,
+                ..Default::default()
+            }),
+            ..v1::Run::default()
+        };
+        assert_eq!(run_summary(&run(v1::RunState::Running, 2.0)).seconds_left, Some(30));
+        assert_eq!(run_summary(&run(v1::RunState::Running, 0.0)).seconds_left, None, "it waits for workers");
+        for state in [v1::RunState::Paused, v1::RunState::Cancelled, v1::RunState::Planning] {
+            assert_eq!(run_summary(&run(state, 2.0)).seconds_left, None, "{state:?}");
+        }
     }
 }

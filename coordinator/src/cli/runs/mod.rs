@@ -9,7 +9,8 @@ use dqa_service::program::ExitStatus;
 
 pub(super) use args::Args;
 
-use super::run_summary::{RunSummary, print_all};
+use super::run_summary::RunSummary;
+use super::run_table::print_runs;
 #[cfg(not(feature = "cluster"))]
 use super::without_cluster_feature as remote;
 
@@ -20,6 +21,6 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     }
     let store = args.store.open().await?;
     let runs: Vec<RunSummary> = RunStatus::read_all(&store).await?.iter().map(RunSummary::new).collect();
-    print_all(&runs, args.format)?;
+    print_runs(&runs, args.format, args.columns())?;
     Ok(ExitStatus::All)
 }
