@@ -27,6 +27,7 @@ mod retryable_and_hint;
 pub mod run;
 pub mod run_process;
 pub mod run_progress;
+pub mod run_removal;
 pub mod run_sample;
 pub mod status;
 pub mod store;

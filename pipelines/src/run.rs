@@ -425,7 +425,7 @@ impl RunRecord {
         serde_json::to_vec_pretty(self).expect("a record has text for keys").into()
     }
 
-    /// Deletes the record of a run. For a run that was never planned: it has nothing else.
+    /// Deletes the record of a run, and its folder if there is nothing else in it.
     ///
     /// # Errors
     /// If the store fails.

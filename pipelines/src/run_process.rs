@@ -59,12 +59,17 @@ impl RunProcess {
         RunProcess { host, id, since: Timestamp::now(), identity, beat: 0 }
     }
 
+    /// Returns the key of the object of a run's process.
+    pub(crate) fn key(run: &RunName) -> String {
+        format!("{RUNS}/{run}/process.json")
+    }
+
     /// Reads the process of a run and when it was last written. None if there is no such object.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn find(store: &Store, run: &RunName) -> Result<Option<(RunProcess, Timestamp)>, StoreError> {
-        let key = key(run);
+        let key = RunProcess::key(run);
         let found = async { Ok::<_, StoreError>((store.get(&key).await?, store.modified(&key).await?)) };
         match found.await {
             Err(error) if error.is_not_found() => Ok(None),
@@ -80,7 +85,7 @@ impl RunProcess {
     /// If the store fails.
     pub async fn write(&self, store: &Store, run: &RunName) -> Result<(), StoreError> {
         let text = serde_json::to_vec(self).expect("a process has text for keys");
-        store.put(&key(run), text.into()).await
+        store.put(&RunProcess::key(run), text.into()).await
     }
 
     /// Deletes the object of the process that worked on a run.
@@ -88,7 +93,7 @@ impl RunProcess {
     /// # Errors
     /// If the store fails.
     pub async fn delete(store: &Store, run: &RunName) -> Result<(), StoreError> {
-        store.delete(&key(run)).await
+        store.delete(&RunProcess::key(run)).await
     }
 
     /// Returns whether two descriptions are of the same process.
@@ -121,10 +126,6 @@ impl RunProcess {
         }
         now.duration_since(written).unsigned_abs() <= HEARTBEAT_TIMEOUT || written > now
     }
-}
-
-fn key(run: &RunName) -> String {
-    format!("{RUNS}/{run}/process.json")
 }
 
 fn machine() -> Option<String> {

@@ -60,7 +60,18 @@ impl RunRecord {
         Ok(store.replace(&key, text, &version).await?)
     }
 
-    /// Deletes the record of a run that was never planned, as the leader of a term.
+    /// Deletes the record of a run. Its parts are left as they are ([`crate::run_removal`]).
+    ///
+    /// # Errors
+    /// If a leader of a later term than the writer's has written the record, or the store fails.
+    pub async fn delete_by(store: &Store, name: &RunName, writer: RecordWriter) -> Result<(), RunRecordError> {
+        match writer {
+            RecordWriter::Command => RunRecord::delete(store, name).await,
+            RecordWriter::Leader { term } => RunRecord::delete_as_leader(store, name, term).await,
+        }
+    }
+
+    /// Deletes the record of a run, as the leader of a term.
     ///
     /// # Errors
     /// If a leader of a later term has written the record, or the store fails.

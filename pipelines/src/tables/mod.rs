@@ -24,6 +24,19 @@ pub mod study_splits;
 
 use crate::names::{RunName, StudyName};
 
+/// The tables of a run's report.
+pub const REPORT_TABLES: [&str; 9] = [
+    correlations::CORRELATIONS,
+    leaderboard::LEADERBOARD,
+    comparisons::COMPARISONS,
+    cross_dataset::CROSS_DATASET,
+    metrics::METRICS,
+    metric_differences::METRIC_DIFFERENCES,
+    metric_matrix::METRIC_MATRIX,
+    metric_ranks::METRIC_RANKS,
+    metric_disagreements::METRIC_DISAGREEMENTS,
+];
+
 /// Returns the key of a run's file of a report table. As with the scores, the key in the path (`by_run`) has another name than the
 /// column (`run`).
 pub fn report_key(table: &str, run: &RunName) -> String {

@@ -4,6 +4,7 @@ mod queries;
 mod reports;
 mod run_control;
 mod run_lookup;
+mod run_removal;
 mod submit;
 mod validation;
 mod watch;
@@ -83,6 +84,11 @@ impl CoordinatorService for Api {
     async fn retry_failed(&self, request: Request<v1::RetryFailedRequest>) -> Answer<v1::RetryFailedResponse> {
         let run = run_control::retry_failed(&self.0.plane()?, &request.into_inner().name).await?;
         Ok(Response::new(v1::RetryFailedResponse { run: Some(run) }))
+    }
+
+    async fn remove_runs(&self, request: Request<v1::RemoveRunsRequest>) -> Answer<v1::RemoveRunsResponse> {
+        let removal = run_removal::remove(self.0.plane()?, request.into_inner()).await?;
+        Ok(Response::new(v1::RemoveRunsResponse { removal: Some(removal) }))
     }
 
     async fn get_report(&self, request: Request<v1::GetReportRequest>) -> Answer<v1::GetReportResponse> {
