@@ -1,5 +1,5 @@
-//! The table of runs that `runs` and `status --watch` print. Its main columns fit a terminal of 80 columns unless a run's
-//! name alone is longer than half of that: names of runs are never cut, because commands take them.
+//! The table of runs that `runs` and `status --watch` print. Its main columns fit a terminal of 80 columns if no run has
+//! a long name: names of runs are never cut, because commands take them.
 
 use dqa_pipelines::count_text::counted;
 use dqa_pipelines::text_table::Alignment::{self, Left, Right};
@@ -15,8 +15,8 @@ const TERMINAL_WIDTH: usize = 80;
 /// Spaces before each column.
 const GAP: usize = 2;
 
-/// A name in a cell keeps at least this many characters.
-const CELL_WIDTH_MIN: usize = 8;
+/// A cell that is cut keeps at least this many characters: those of the longest header.
+const CELL_WIDTH_MIN: usize = 10;
 
 /// The columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +73,6 @@ fn main_columns(runs: &[RunSummary]) -> Vec<Column> {
         |header, alignment, cell: fn(&RunSummary) -> String| Column::new(header, alignment, runs.iter().map(cell));
     let (run, state) = (column("run", Left, |run| run.run.clone()), column("state", Left, |run| run.state.clone()));
     let mut progress = vec![column("done", Right, done_text)];
-    if runs.iter().any(|run| run.pictures_failed > 0) {
-        progress.push(column("failed", Right, |run| run.pictures_failed.to_string()));
-    }
     if runs.iter().any(|run| run.seconds_left.is_some()) {
         progress.push(column("left", Right, left_text));
     }
@@ -101,7 +98,7 @@ fn all_columns(runs: &[RunSummary]) -> Vec<Column> {
         ("algorithms", Left, |run| cut_list(&run.algorithms, usize::MAX)),
         ("metrics", Left, |run| cut_list(&run.metrics, usize::MAX)),
         ("model", Left, |run| or_dash(&run.model)),
-        ("prompts", Left, |run| run.prompts.clone().unwrap_or_else(|| "-".to_owned())),
+        ("prompts", Left, prompts_text),
         ("state", Left, |run| run.state.clone()),
         ("shards", Right, |run| format!("{}/{}", run.shards_done, run.shards)),
         ("under way", Right, |run| run.shards_running.map_or_else(|| "-".to_owned(), |count| count.to_string())),
@@ -170,6 +167,11 @@ fn short_model(model: &str) -> &str {
     if name.is_empty() { "-" } else { name }
 }
 
+fn prompts_text(run: &RunSummary) -> String {
+    let without = if run.model.is_empty() { "-" } else { "handcrafted" };
+    run.prompts.clone().unwrap_or_else(|| without.to_owned())
+}
+
 /// Returns how much of a run is done, rounded down: only a run of which nothing is left has 100%.
 fn done_text(run: &RunSummary) -> String {
     match (100 * run.pictures_done).checked_div(run.pictures) {
@@ -182,12 +184,13 @@ fn left_text(run: &RunSummary) -> String {
     run.seconds_left.map_or_else(|| "-".to_owned(), duration_text)
 }
 
-/// Returns a line about shards that failed, and about why a run failed or what it waits for. None if all is well.
+/// Returns a line about pictures and shards that failed, and about why a run failed or what it waits for. None if all is well.
 fn note_text(run: &RunSummary) -> Option<String> {
     let shards = [(run.shards_retrying, "to be tried again"), (run.shards_quarantined, "given up")];
     let shards = shards.into_iter().filter_map(|(count, what)| Some((count.filter(|count| *count > 0)?, what)));
     let shards = shards.map(|(count, what)| format!("{} {what}", counted(count, "shard")));
-    let notes: Vec<String> = shards.chain(run.failure.clone()).collect();
+    let failed = (run.pictures_failed > 0).then(|| format!("{} failed", counted(run.pictures_failed, "picture")));
+    let notes: Vec<String> = failed.into_iter().chain(shards).chain(run.failure.clone()).collect();
     (!notes.is_empty()).then(|| format!("{}: {}", run.run, notes.join(", ")))
 }
 
@@ -207,7 +210,7 @@ mod tests {
             algorithms: algorithms.to_owned(),
             metrics: "clip-dqa".to_owned(),
             model: "hf:openai/clip-vit-base-patch16@57c216476eefef5ab752ec549e440a49ae4ae5f3".to_owned(),
-            updated: "2026-01-02T03:04:05.678Z".to_owned(),
+            updated: "2026-01-02T03:04:05Z".to_owned(),
             shards: 4,
             shards_done: 4,
             pictures: 24,
@@ -274,6 +277,6 @@ mod tests {
     fn columns_that_need_little_leave_the_rest_to_others() {
         assert_eq!(share_width(30, &[10, 10, 10]), [10, 10, 10]);
         assert_eq!(share_width(30, &[40, 5, 50]), [12, 5, 13]);
-        assert_eq!(share_width(0, &[40, 5, 50]), [8, 5, 8], "a name remains");
+        assert_eq!(share_width(0, &[40, 5, 50]), [10, 5, 10], "a name remains");
     }
 }
