@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use clap::builder::BoolishValueParser;
 #[cfg(feature = "cluster")]
 use dqa_service::net::TlsArgs;
+use dqa_service::program::help::headings;
 use dqa_service::program::with_hint;
 
 #[cfg(feature = "cluster")]
@@ -16,6 +17,7 @@ use super::without_cluster_feature::{Client, connect};
 /// The coordinator's address, and the user's credentials.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = headings::COORDINATOR)]
 pub(super) struct CoordinatorArgs {
     /// Coordinator to send the command to: http://HOST:PORT or https://HOST:PORT [default: run the command in this
     /// process].
@@ -23,7 +25,7 @@ pub(super) struct CoordinatorArgs {
     pub(super) url: Option<String>,
 
     /// File with the users' token.
-    #[arg(long, env = "DQA_USER_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "DQA_USER_TOKEN_FILE", help_heading = headings::SECURITY, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
     #[cfg(feature = "cluster")]
@@ -31,7 +33,7 @@ pub(super) struct CoordinatorArgs {
     tls: TlsArgs,
 
     /// Send the token unencrypted. Only for a trusted network.
-    #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DQA_INSECURE", help_heading = headings::SECURITY, value_parser = BoolishValueParser::new())]
     insecure: bool,
 }
 

@@ -8,6 +8,7 @@ use dqa_pipelines::dataset::{self, Definition, Ignore, ScoreColumns};
 use dqa_pipelines::import_scores::{ImportOptions, import_scores};
 use dqa_pipelines::metric::Direction;
 use dqa_pipelines::names::{MetricName, RunName};
+use dqa_service::program::help::headings;
 use dqa_service::program::{ExitStatus, command_line, note, with_own_hint};
 
 use super::args::StoreArgs;
@@ -43,31 +44,31 @@ pub(super) struct Args {
     implementation: Option<String>,
 
     /// Column of the pictures' names [default: image, if the table has it].
-    #[arg(long, env = "DQA_IMAGE_COLUMN", value_name = "COLUMN")]
+    #[arg(long, env = "DQA_IMAGE_COLUMN", help_heading = headings::TABLE, value_name = "COLUMN")]
     image: Option<String>,
 
     /// Column of the scenes' names, if there is no column of pictures.
-    #[arg(long, env = "DQA_SCENE_COLUMN", value_name = "COLUMN")]
+    #[arg(long, env = "DQA_SCENE_COLUMN", help_heading = headings::TABLE, value_name = "COLUMN")]
     scene: Option<String>,
 
     /// Column of the algorithms' names, if there is no column of pictures.
-    #[arg(long, env = "DQA_ALGORITHM_COLUMN", value_name = "COLUMN")]
+    #[arg(long, env = "DQA_ALGORITHM_COLUMN", help_heading = headings::TABLE, value_name = "COLUMN")]
     algorithm: Option<String>,
 
     /// Column of the scenes' groups, if there is no column of pictures and groups share names of scenes.
-    #[arg(long, env = "DQA_GROUP_COLUMN", value_name = "COLUMN")]
+    #[arg(long, env = "DQA_GROUP_COLUMN", help_heading = headings::TABLE, value_name = "COLUMN")]
     group: Option<String>,
 
     /// Differences of names to ignore, joined by commas: zeros (`1` matches `0001`), case.
-    #[arg(long, env = "DQA_IGNORE", value_enum, value_delimiter = ',', value_name = "WHAT")]
+    #[arg(long, env = "DQA_IGNORE", help_heading = headings::TABLE, value_enum, value_delimiter = ',', value_name = "WHAT")]
     ignore: Vec<IgnoreArg>,
 
     /// Sheet of a workbook [default: the first].
-    #[arg(long, env = "DQA_SHEET", value_name = "NAME")]
+    #[arg(long, env = "DQA_SHEET", help_heading = headings::TABLE, value_name = "NAME")]
     sheet: Option<String>,
 
     /// Column of the scores [default: score].
-    #[arg(long, env = "DQA_SCORE_COLUMN", value_name = "COLUMN")]
+    #[arg(long, env = "DQA_SCORE_COLUMN", help_heading = headings::TABLE, value_name = "COLUMN")]
     score: Option<String>,
 
     /// Name of the run, for one data set [default: made of the data set's and the metric's names].

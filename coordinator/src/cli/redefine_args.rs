@@ -10,9 +10,15 @@ use dqa_service::program::with_own_hint;
 /// Data sets that may be redefined.
 #[derive(clap::Args)]
 pub(super) struct RedefineArgs {
-    /// Data sets that moved or were defined anew, joined by commas: from now on their names stand for these in the
-    /// store, not for the sources that the store has under them.
-    #[arg(id = "redefine", long = "redefine", env = "DQA_REDEFINE", value_delimiter = ',', value_name = "NAMES")]
+    /// Data sets that moved or were defined anew: their names in the store stand for these sources from now on.
+    #[arg(
+        id = "redefine",
+        long = "redefine",
+        env = "DQA_REDEFINE",
+        hide_short_help = true,
+        value_delimiter = ',',
+        value_name = "NAMES"
+    )]
     pub(super) names: Vec<DatasetName>,
 }
 

@@ -3,17 +3,19 @@
 use clap::builder::BoolishValueParser;
 use dqa_engine::train::TrainingResources;
 use dqa_service::model_args::{LimitArgs, MachineArgs, device_label, open_device};
+use dqa_service::program::help::headings;
 
 /// The device, threads and memory that trainings may use.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = headings::MACHINE)]
 pub(super) struct TrainingResourceArgs {
-    /// Device on which models are trained and tested: cpu, or cuda:N.
+    /// Device of the trainings: cpu, or cuda:N.
     #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
     pub(super) device: String,
 
-    /// MiB for decoded pictures that are kept from one epoch to the next.
-    #[arg(long, env = "DQA_KEPT_MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    /// MiB for decoded pictures kept between epochs.
+    #[arg(long, env = "DQA_KEPT_MIB", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
     kept_mib: u64,
 
     #[command(flatten)]

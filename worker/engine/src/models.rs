@@ -239,6 +239,11 @@ pub fn prompts(file: &Path, config: &ClipConfig) -> Result<Prompts, OpenError> {
     }
 }
 
+/// Returns whether a model is bundled with the program together with its prompts.
+pub fn has_own_prompts(model: &str) -> bool {
+    BUNDLED.iter().any(|bundled| bundled.name == model)
+}
+
 /// Returns the remark that goes with the results of a bundled model.
 pub fn remark(model: &str) -> Option<&'static str> {
     BUNDLED.iter().find(|bundled| bundled.name == model).map(|bundled| bundled.remark)

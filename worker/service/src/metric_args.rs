@@ -27,7 +27,7 @@ pub struct MetricArgs {
 #[group(skip)]
 pub struct ParameterArgs {
     /// Parameters of NIQE, BRISQUE and FADE to use in place of the published ones (JSON).
-    #[arg(long, env = "DQA_METRIC_PARAMETERS", value_name = "FILE")]
+    #[arg(long, env = "DQA_METRIC_PARAMETERS", hide_short_help = true, value_name = "FILE")]
     pub metric_parameters: Option<PathBuf>,
 }
 

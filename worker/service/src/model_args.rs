@@ -15,41 +15,42 @@ use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::trained_on::TrainedOn;
 
 use crate::portable_model::{IdentifiedModel, PortableFiles};
+use crate::program::help::headings;
 use crate::program::{note, with_hint, with_own_hint};
 
 /// Flags that choose the model.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = headings::MODEL)]
 pub struct ModelArgs {
-    /// CLIP: a folder or a file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME or
-    /// hf:OWNER/NAME@REVISION, from the hub through its cache; or dqa:small, a small model for trying things out.
-    /// `dqa-coord model show` says what it is.
+    /// CLIP: a folder or file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME[@REVISION], from the hub;
+    /// or dqa:small, a small model in the program. `dqa-coord model show` says what it is.
     #[arg(long, env = "DQA_MODEL", default_value = "", hide_default_value = true, value_name = "MODEL")]
     pub model: String,
 
-    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint; dqa:small for those of that model.
+    /// Learned prompts: safetensors, or the authors' PyTorch checkpoint [default: those of dqa:small for that model].
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
     pub prompts: Option<PathBuf>,
 
-    /// Use no learned prompts, but the sentences "bad photo." and "good photo.".
+    /// Plain sentences instead of prompts: "bad photo.", "good photo.".
     #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
     pub handcrafted: bool,
 
     /// The views of a picture: sees=both|local|global, window=N, and one of stride=N, grid=N,
     /// random=N with seed=N; joined by commas.
-    #[arg(long, env = "DQA_VIEWS", default_value_t = Views::default(), value_name = "VIEWS")]
+    #[arg(long, env = "DQA_VIEWS", hide_short_help = true, default_value_t = Views::default(), value_name = "VIEWS")]
     pub views: Views,
 
-    /// The device that the model runs on: cpu, or cuda:N.
+    /// The model's device: cpu, or cuda:N.
     #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
     pub device: String,
 
-    /// The class of arithmetic: f32 (of record), bf16 or f16.
-    #[arg(long, env = "DQA_DTYPE", default_value_t = Arithmetic::F32)]
+    /// Arithmetic: f32 (of record), bf16 or f16.
+    #[arg(long, env = "DQA_DTYPE", hide_short_help = true, value_name = "CLASS", default_value_t = Arithmetic::F32)]
     pub dtype: Arithmetic,
 
     /// Windows on the device at once [default: as many as fill it; on the CPU 8 per thread, at least 16].
-    #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, env = "DQA_BATCH", hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
     /// The share of the machine.
@@ -61,41 +62,43 @@ pub struct ModelArgs {
     pub limits: LimitArgs,
 
     /// Take hf: models from the hub's cache only, as HF_HUB_OFFLINE=1 does.
-    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DQA_OFFLINE", hide_short_help = true, value_parser = BoolishValueParser::new())]
     pub offline: bool,
 }
 
 /// Flags that limit the share of the machine that a command may use.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = headings::MACHINE)]
 pub struct MachineArgs {
     /// Compute threads, on the CPU [default: one per core].
-    #[arg(long, env = "DQA_THREADS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, env = "DQA_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
 
-    /// Decode threads [default: one per core, at most 8 if the model runs on the CPU].
-    #[arg(long, env = "DQA_DECODE_THREADS", value_parser = clap::value_parser!(u32).range(1..=256))]
+    /// Decode threads [default: one per core, at most 8 on the CPU].
+    #[arg(long, env = "DQA_DECODE_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub decode_threads: Option<u32>,
 
     /// MiB for pictures in flight; a larger picture is processed alone.
-    #[arg(long, env = "DQA_PICTURE_MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, env = "DQA_PICTURE_MIB", value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub picture_mib: u64,
 }
 
 /// Flags that limit a picture's size. A larger picture has no score.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = headings::LIMITS)]
 pub struct LimitArgs {
-    /// Maximum number of pixels of a picture.
-    #[arg(long, env = "DQA_PIXELS_MAX", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Most pixels of a picture.
+    #[arg(long, env = "DQA_PIXELS_MAX", value_name = "N", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub pixels_max: u64,
 
-    /// Maximum length of a picture's side in pixels.
-    #[arg(long, env = "DQA_SIDE_MAX", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Longest side of a picture in pixels.
+    #[arg(long, env = "DQA_SIDE_MAX", value_name = "N", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
     pub side_max: u32,
 
-    /// Maximum size of a picture's file in bytes.
-    #[arg(long, env = "DQA_BYTES_MAX", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Largest file of a picture in bytes.
+    #[arg(long, env = "DQA_BYTES_MAX", value_name = "N", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub bytes_max: u64,
 }
 
@@ -126,7 +129,7 @@ impl ModelArgs {
         note(format_args!(
             "model {} with {}, {}, {} on {label}, fingerprint {}",
             self.model,
-            self.prompts.as_ref().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
+            self.learned_prompts().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
             self.views,
             self.dtype,
             scorer.fingerprint()
@@ -156,19 +159,26 @@ impl ModelArgs {
     fn require_model(&self) -> anyhow::Result<()> {
         let missing = if self.model.is_empty() {
             "--model"
-        } else if self.prompts.is_none() && !self.handcrafted {
+        } else if self.learned_prompts().is_none() && !self.handcrafted {
             "--prompts or --handcrafted"
         } else {
             return Ok(());
         };
         let error = anyhow!("{missing} is missing: clip-dqa scores with a model and its prompts");
-        Err(with_hint(error, "for example `--model dqa:small --prompts dqa:small`; other --metrics need none"))
+        Err(with_hint(error, "for example `--model dqa:small`, which has its prompts; other --metrics need none"))
+    }
+
+    /// Returns the learned prompts: the given ones, or those that a model of the program has. None with `--handcrafted`,
+    /// and if there are none.
+    pub fn learned_prompts(&self) -> Option<&Path> {
+        let own = || Some(Path::new(&self.model)).filter(|_| models::has_own_prompts(&self.model));
+        if self.handcrafted { None } else { self.prompts.as_deref().or_else(own) }
     }
 
     /// Returns the training data of weights and prompts, as far as their files record it, and warns of an unreadable
     /// record.
     fn trained_on(&self, weights: &ClipWeights) -> TrainedOn {
-        let prompts = self.prompts.as_deref().map_or(RecordedTraining::NotRecorded, RecordedTraining::of_prompts);
+        let prompts = self.learned_prompts().map_or(RecordedTraining::NotRecorded, RecordedTraining::of_prompts);
         let (trained_on, unreadable) = RecordedTraining::of_weights(&self.model, weights.files()).and(prompts).known();
         if let Some(unreadable) = unreadable {
             note(format_args!("warning: {unreadable}"));
@@ -186,14 +196,14 @@ impl ModelArgs {
         let fingerprint =
             dqa_model::model_fingerprint(&weights, &prompts, &options).context("cannot read the model")?;
         let is_bundled = |path: &&Path| path.to_str().is_some_and(|name| name.starts_with("dqa:"));
-        let files = match (&prompts, self.prompts.as_deref().filter(|path| !is_bundled(path))) {
+        let files = match (&prompts, self.learned_prompts().filter(|path| !is_bundled(path))) {
             (PromptMode::Learned(prompts), Some(path)) => PortableFiles::of(&weights, Some((prompts, path)))?,
             _ => PortableFiles::of(&weights, None)?,
         };
         let PortableFiles { weights, prompts, converted } = files;
         let spec = ModelSpec {
             name: self.model.clone(),
-            prompts_name: self.prompts.as_ref().map(|path| path.display().to_string()),
+            prompts_name: self.learned_prompts().map(|path| path.display().to_string()),
             weights: weights.iter().map(|(file, _)| file.clone()).collect(),
             prompts: prompts.as_ref().map(|(file, _)| file.clone()),
             views: self.views.to_string(),
@@ -267,7 +277,7 @@ fn open_prompts(file: &Path, config: &ClipConfig) -> anyhow::Result<Prompts> {
 fn open(args: &ModelArgs, device: &Device) -> anyhow::Result<(ClipWeights, PromptMode, Options)> {
     args.require_model()?;
     let weights = open_model(&args.model, args.offline)?.weights;
-    let prompts = match &args.prompts {
+    let prompts = match args.learned_prompts() {
         None => PromptMode::Handcrafted,
         Some(file) => PromptMode::Learned(open_prompts(file, weights.config())?),
     };

@@ -12,6 +12,7 @@ use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_proto::v1::DeviceClass;
 use dqa_service::model_args::{MachineArgs, device_label, open_device};
 use dqa_service::net::{TlsArgs, Token, listen_address, url_host};
+use dqa_service::program::help::headings;
 use dqa_service::program::{ExitStatus, with_hint};
 use dqa_service::telemetry;
 
@@ -32,11 +33,11 @@ pub struct Args {
     pub devices: String,
 
     /// Shards at once on each device: with two, one is fetched and decoded while another is on the device.
-    #[arg(long, env = "DQA_SLOTS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, env = "DQA_SLOTS", value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub slots: u32,
 
     /// Tasks of cluster queries at once [default: one per core].
-    #[arg(long, env = "DQA_QUERY_TASKS", value_parser = clap::value_parser!(u32).range(0..=1024))]
+    #[arg(long, env = "DQA_QUERY_TASKS", value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1024))]
     pub query_tasks: Option<u32>,
 
     /// The address to listen on, for metrics, health and shuffled data: HOST:PORT, an IPv6 address in brackets.
@@ -48,7 +49,7 @@ pub struct Args {
     pub advertise: Option<String>,
 
     /// A file with the workers' token.
-    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", help_heading = headings::SECURITY, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 
     /// Certificates.
@@ -56,7 +57,7 @@ pub struct Args {
     pub tls: TlsArgs,
 
     /// Go without TLS or tokens, on a trusted network.
-    #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DQA_INSECURE", help_heading = headings::SECURITY, value_parser = BoolishValueParser::new())]
     pub insecure: bool,
 
     /// The cache of models [default: $XDG_CACHE_HOME/dqa/models, or ~/.cache/dqa/models].
@@ -72,7 +73,7 @@ pub struct Args {
     pub drain_within: u64,
 
     /// Windows on a device at once [default: as many as fill it; on the CPU 8 per thread, at least 16].
-    #[arg(long, env = "DQA_BATCH", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, env = "DQA_BATCH", help_heading = headings::MACHINE, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
     /// The share of the machine.

@@ -8,6 +8,7 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::store::{Store, StoreFault};
 use dqa_pipelines::{Retryable, causes};
 use dqa_service::net::{TlsArgs, Token, Tokens, listen_address};
+use dqa_service::program::help::headings;
 use dqa_service::program::{ExitStatus, note, print_error};
 use dqa_service::telemetry;
 use tracing::warn;
@@ -36,18 +37,18 @@ pub(in crate::cli) struct Args {
     id: Option<String>,
 
     /// File with the users' token.
-    #[arg(long, env = "DQA_USER_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "DQA_USER_TOKEN_FILE", help_heading = headings::SECURITY, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
     /// File with the workers' token.
-    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", value_name = "FILE")]
+    #[arg(long, env = "DQA_WORKER_TOKEN_FILE", help_heading = headings::SECURITY, value_name = "FILE")]
     worker_token_file: Option<PathBuf>,
 
     #[command(flatten)]
     tls: TlsArgs,
 
     /// Listen without TLS or tokens beyond this machine. Only for a trusted network.
-    #[arg(long, env = "DQA_INSECURE", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DQA_INSECURE", help_heading = headings::SECURITY, value_parser = BoolishValueParser::new())]
     insecure: bool,
 
     /// Folders and URLs below which data sets may lie, joined by commas [default: any remote store; this machine's

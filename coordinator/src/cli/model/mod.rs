@@ -6,11 +6,11 @@ mod table;
 mod training;
 
 use std::io::{BufWriter, Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_engine::models::OpenedModel;
+use dqa_engine::models::{self, OpenedModel};
 use dqa_service::model_args::open_model;
 use dqa_service::program::{ExitStatus, OutputError};
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
     #[arg(value_name = "MODEL")]
     model: String,
 
-    /// Learned prompts: a file, or dqa:small for those of that model.
+    /// Learned prompts: a file, or dqa:small for those of that model [default: those of dqa:small for that model].
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
     prompts: Option<PathBuf>,
 
@@ -62,7 +62,9 @@ enum DescriptionFormat {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let Action::Show = args.action;
     let OpenedModel { weights, origin } = open_model(&args.model, args.offline)?;
-    let prompts = args.prompts.as_deref().map(|file| PromptsDescription::new(file, &weights)).transpose()?;
+    let own_prompts = models::has_own_prompts(&args.model).then(|| Path::new(&args.model));
+    let prompts =
+        args.prompts.as_deref().or(own_prompts).map(|file| PromptsDescription::new(file, &weights)).transpose()?;
     let fits = prompts.as_ref().is_none_or(|prompts| prompts.fit);
     let description = ModelDescription::new(&args.model, &weights, &origin, prompts)?;
     print(&description, args.format)?;

@@ -6,6 +6,7 @@ use clap::{ValueEnum, value_parser};
 use dqa_pipelines::report::{self, Emphasis, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
+use dqa_service::program::help::headings;
 use dqa_service::program::{OutputError, OutputFormat, note, with_own_hint};
 use dqa_stats::SignificanceTest;
 
@@ -19,25 +20,23 @@ pub(in crate::cli) struct ReportArgs {
     pub(in crate::cli) format: OutputFormat,
 
     /// Method for the intervals of correlations [default: jackknife, or bootstrap if --replicates is given].
-    #[arg(long, env = "DQA_INTERVALS", value_enum, value_name = "METHOD")]
+    #[arg(long, env = "DQA_INTERVALS", help_heading = headings::STATISTICS, value_enum, value_name = "METHOD")]
     intervals: Option<IntervalsArg>,
 
     /// Draws of scenes with --intervals bootstrap [default: 10000].
-    #[arg(long, env = "DQA_REPLICATES", value_name = "N", value_parser = value_parser!(u32).range(i64::from(REPLICATES_MIN)..))]
+    #[arg(long, env = "DQA_REPLICATES", help_heading = headings::STATISTICS, value_name = "N", value_parser = value_parser!(u32).range(i64::from(REPLICATES_MIN)..))]
     replicates: Option<u32>,
 
-    /// Seed of all random draws, those of the bootstrap and of the sign-flip tests: the same seed gives the same
-    /// numbers [default: 0].
-    #[arg(long, env = "DQA_BOOTSTRAP_SEED", value_name = "N")]
+    /// Seed of all random draws [default: 0].
+    #[arg(long, env = "DQA_BOOTSTRAP_SEED", help_heading = headings::STATISTICS, value_name = "N")]
     seed: Option<u32>,
 
     /// Test with which algorithms are compared.
-    #[arg(long, env = "DQA_TEST", value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
+    #[arg(long, env = "DQA_TEST", help_heading = headings::STATISTICS, value_enum, default_value_t = TestArg::MaxDifference, value_name = "TEST")]
     test: TestArg,
 
-    /// Largest difference of scores that does not matter: the comparisons then say which algorithms are equivalent
-    /// within it (two one-sided t tests).
-    #[arg(long, env = "DQA_MARGIN", value_name = "DIFFERENCE", value_parser = parse_margin)]
+    /// Difference of scores that does not matter, for tests of equivalence (two one-sided t tests).
+    #[arg(long, env = "DQA_MARGIN", help_heading = headings::STATISTICS, value_name = "DIFFERENCE", value_parser = parse_margin)]
     margin: Option<f64>,
 }
 

@@ -102,7 +102,7 @@ pub(super) struct Args {
     #[command(flatten)]
     store: StoreArgs,
 
-    #[command(flatten, next_help_heading = "Machine")]
+    #[command(flatten)]
     resources: TrainingResourceArgs,
 
     /// Leave out pictures that are missing, unreadable or without a label, and say how many.

@@ -6,6 +6,7 @@ use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_service::metric_args::MetricArgs;
 use dqa_service::model_args::ModelArgs;
+use dqa_service::program::help::headings;
 
 use crate::cli::args::StoreArgs;
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -16,8 +17,8 @@ use crate::cli::report::ReportArgs;
 #[derive(clap::Args)]
 #[command(group = ArgGroup::new("sentences").args(["prompts", "handcrafted"]))]
 pub(in crate::cli) struct Args {
-    /// Algorithms whose pictures are scored, joined by commas, or all. Folders of hazy inputs and references next to
-    /// the algorithms' folders are scored only if they are named: `all,hazy`.
+    /// Algorithms, joined by commas, or all. Folders of hazy inputs and references beside theirs only by name:
+    /// `all,hazy`.
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 
@@ -40,7 +41,7 @@ pub(in crate::cli) struct Args {
     pub(super) name: Option<RunName>,
 
     /// Remark about the model that is shown with the results, for example that it is untrained.
-    #[arg(long, env = "DQA_REMARK", value_name = "TEXT")]
+    #[arg(long, env = "DQA_REMARK", help_heading = headings::RARE, value_name = "TEXT")]
     pub(super) remark: Option<String>,
 
     /// Score the hazy inputs too: they get a row in the leaderboard, and each algorithm its gain over them.
@@ -50,20 +51,20 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) redefine: RedefineArgs,
 
-    /// Score the pictures that exist if some of the matrix are missing.
-    #[arg(long, env = "DQA_ALLOW_MISSING", value_parser = BoolishValueParser::new())]
+    /// Score what there is if pictures of the matrix are missing.
+    #[arg(long, env = "DQA_ALLOW_MISSING", help_heading = headings::RARE, value_parser = BoolishValueParser::new())]
     pub(super) allow_missing: bool,
 
     /// Score pictures again that failed in an earlier run.
-    #[arg(long, env = "DQA_RETRY_FAILED", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "DQA_RETRY_FAILED", help_heading = headings::RARE, value_parser = BoolishValueParser::new())]
     pub(super) retry_failed: bool,
 
     /// Most windows of a shard, whose rows are one file of the results.
-    #[arg(long, env = "DQA_SHARD_WINDOWS", default_value_t = SHARD_WINDOWS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, env = "DQA_SHARD_WINDOWS", value_name = "N", help_heading = headings::RARE, default_value_t = SHARD_WINDOWS_MAX, value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) shard_windows: u64,
 
-    /// Priority among a coordinator's runs: runs of a higher priority go first.
-    #[arg(long, env = "DQA_PRIORITY", default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
+    /// Priority among a coordinator's runs, high first.
+    #[arg(long, env = "DQA_PRIORITY", help_heading = headings::RARE, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     pub(super) priority: i32,
 
     #[command(flatten)]

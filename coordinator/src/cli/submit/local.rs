@@ -167,7 +167,7 @@ fn submission(
         leaves_out_metrics: args.metrics.leaves_out,
         metric_parameters: parameters.map(|file| blake3::hash(&file.json).to_hex().to_string()),
         model: of_model(args.model.model.clone()),
-        prompts: args.model.prompts.as_ref().filter(|_| scorer.is_some()).map(|path| path.display().to_string()),
+        prompts: args.model.learned_prompts().filter(|_| scorer.is_some()).map(|path| path.display().to_string()),
         views: of_model(args.model.views.to_string()),
         dtype: of_model(args.model.dtype.to_string()),
         fingerprint: fingerprint.unwrap_or_default(),

@@ -15,6 +15,7 @@ use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
+use dqa_service::program::help::headings;
 use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint};
 use tokio::runtime::Handle;
 
@@ -49,35 +50,28 @@ pub(super) struct Args {
     prompts: Option<PathBuf>,
 
     /// Train on these splits only: numbers from 1 joined by commas, or all.
-    #[arg(
-        long,
-        alias = "split",
-        env = "DQA_ONLY_SPLITS",
-        value_delimiter = ',',
-        default_value = "all",
-        value_name = "N"
-    )]
+    #[arg(long, alias = "split", env = "DQA_ONLY_SPLITS", help_heading = headings::SPLITS, value_delimiter = ',', default_value = "all", value_name = "N")]
     only_splits: Vec<String>,
 
     /// File of splits, as the store has them below splits/ [default: new splits, drawn with the three flags that
     /// follow].
-    #[arg(long, alias = "splits", env = "DQA_SPLITS_FILE", value_name = "FILE", conflicts_with_all = ["new_splits", "split_seed", "test_share"])]
+    #[arg(long, alias = "splits", env = "DQA_SPLITS_FILE", help_heading = headings::SPLITS, value_name = "FILE", conflicts_with_all = ["new_splits", "split_seed", "test_share"])]
     splits_file: Option<PathBuf>,
 
     /// Number of new splits to draw.
-    #[arg(long, alias = "split-count", env = "DQA_NEW_SPLITS", value_name = "N", default_value_t = SplitsOptions::default().count)]
+    #[arg(long, alias = "split-count", env = "DQA_NEW_SPLITS", help_heading = headings::SPLITS, value_name = "N", default_value_t = SplitsOptions::default().count)]
     new_splits: u32,
 
     /// Seed of the splits.
-    #[arg(long, env = "DQA_SPLIT_SEED", value_name = "N", default_value_t = SplitsOptions::default().seed)]
+    #[arg(long, env = "DQA_SPLIT_SEED", help_heading = headings::SPLITS, value_name = "N", default_value_t = SplitsOptions::default().seed)]
     split_seed: u64,
 
     /// Share of the scenes to test on; 0 trains on all of them.
-    #[arg(long, env = "DQA_TEST_SHARE", value_name = "SHARE", default_value_t = SplitsOptions::default().test_share)]
+    #[arg(long, env = "DQA_TEST_SHARE", help_heading = headings::SPLITS, value_name = "SHARE", default_value_t = SplitsOptions::default().test_share)]
     test_share: f64,
 
     /// Train prompts on all scenes, to score other data with them. Nothing is left to test on.
-    #[arg(long = "final", env = "DQA_FINAL", value_parser = BoolishValueParser::new(), conflicts_with_all = ["only_splits", "splits_file", "new_splits", "split_seed", "test_share"])]
+    #[arg(long = "final", env = "DQA_FINAL", help_heading = headings::SPLITS, value_parser = BoolishValueParser::new(), conflicts_with_all = ["only_splits", "splits_file", "new_splits", "split_seed", "test_share"])]
     is_final: bool,
 
     #[command(flatten)]
@@ -94,7 +88,7 @@ pub(super) struct Args {
     #[command(flatten)]
     setup: SetupArgs,
 
-    #[command(flatten, next_help_heading = "Machine")]
+    #[command(flatten)]
     resources: TrainingResourceArgs,
 
     /// Format of the results.

@@ -6,10 +6,11 @@ use anyhow::Context;
 use clap::builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser};
 use dqa_model::Views;
 use dqa_pipelines::train::{Init, Schedule, Select, Setup, Tune, WeightsDtype};
+use dqa_service::program::help::headings;
 
 /// Settings of a training. A flag wins over the file, and the file over the authors' protocol.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Training")]
+#[command(next_help_heading = headings::TRAINING)]
 pub(super) struct SetupArgs {
     /// TOML file with values for any of the settings below, such as `epochs = 25`.
     #[arg(long, env = "DQA_SETUP", value_name = "FILE")]
@@ -17,10 +18,10 @@ pub(super) struct SetupArgs {
 
     /// What to train: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower's weights and
     /// prompts), or all [default: prompts].
-    #[arg(long, env = "DQA_TUNE", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
+    #[arg(long, env = "DQA_TUNE", value_name = "WHAT", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
     tune: Option<Tune>,
 
-    /// Train without prompts, with the plain sentences. Needs --tune all.
+    /// Train without prompts (plain sentences); needs --tune all.
     #[arg(long, env = "DQA_NO_PROMPTS", value_parser = BoolishValueParser::new(), conflicts_with_all = ["text_depth", "visual_depth"])]
     no_prompts: bool,
 
@@ -43,7 +44,7 @@ pub(super) struct SetupArgs {
     visual_depth: Option<u32>,
 
     /// Initial values of new prompts: random, or words, as in 'words:a photo of' [default: random].
-    #[arg(long, env = "DQA_INIT")]
+    #[arg(long, env = "DQA_INIT", value_name = "VALUES")]
     init: Option<Init>,
 
     /// Sentences for a bad and a good picture, joined by a comma [default: bad photo.,good photo.].
@@ -62,11 +63,11 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_PATCH_LR", value_name = "SHARE")]
     patch_lr: Option<f64>,
 
-    /// Schedule of the learning rate: constant, or cosine (down to 0) [default: constant].
-    #[arg(long, env = "DQA_SCHEDULE", value_parser = words::<Schedule>(Schedule::WORDS), hide_possible_values = true)]
+    /// Learning rate: constant, or cosine (to 0) [default: constant].
+    #[arg(long, env = "DQA_SCHEDULE", value_name = "WORD", value_parser = words::<Schedule>(Schedule::WORDS), hide_possible_values = true)]
     schedule: Option<Schedule>,
 
-    /// Number of epochs in which the learning rate rises to its value [default: 0].
+    /// Epochs in which the learning rate rises [default: 0].
     #[arg(long, env = "DQA_WARMUP_EPOCHS", value_name = "N")]
     warmup_epochs: Option<u32>,
 
@@ -74,13 +75,13 @@ pub(super) struct SetupArgs {
     #[arg(long, env = "DQA_BATCH_SIZE", value_name = "N")]
     batch_size: Option<u32>,
 
-    /// Number of epochs, in each of which every picture is seen once [default: 25].
+    /// Epochs; each sees every picture once [default: 25].
     #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
     /// Epoch to keep: last, best-on-validation (on scenes held out of the training split), or best-on-test (the
     /// authors' choice: optimistic, because the test chooses) [default: last].
-    #[arg(long, env = "DQA_SELECT", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
+    #[arg(long, env = "DQA_SELECT", value_name = "EPOCH", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
     select: Option<Select>,
 
     /// Share of the training scenes to validate on, with best-on-validation [default: 0.2].
@@ -102,16 +103,16 @@ pub(super) struct SetupArgs {
     )]
     label_range: Option<Vec<f64>>,
 
-    /// Number of epochs from one test to the next; the last epoch is always tested [default: 1].
+    /// Epochs from one test to the next; the last is tested [default: 1].
     #[arg(long, env = "DQA_TEST_EVERY", value_name = "N")]
     test_every: Option<u32>,
 
-    /// Seed of all randomness in the training: the same seed gives the same weights [default: 0].
+    /// Seed: the same one gives the same weights [default: 0].
     #[arg(long, env = "DQA_TRAIN_SEED", value_name = "N")]
     seed: Option<u64>,
 
-    /// Data type in which a trained model's weights are written: f32 or f16 [default: f32].
-    #[arg(long, env = "DQA_WEIGHTS_DTYPE", value_parser = words::<WeightsDtype>(WeightsDtype::WORDS), hide_possible_values = true)]
+    /// Type of written weights: f32 or f16 [default: f32].
+    #[arg(long, env = "DQA_WEIGHTS_DTYPE", value_name = "CLASS", value_parser = words::<WeightsDtype>(WeightsDtype::WORDS), hide_possible_values = true)]
     weights_dtype: Option<WeightsDtype>,
 }
 

@@ -13,6 +13,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Flags for certificates.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = crate::program::help::headings::SECURITY)]
 pub struct TlsArgs {
     /// This program's certificate with its chain (PEM).
     #[arg(long, env = "DQA_TLS_CERT", value_name = "FILE")]

@@ -1,18 +1,55 @@
-//! The configuration file. Its values are inserted as arguments before the given ones, so that there is one parser and
-//! one set of checks. A flag takes precedence over the environment, and the environment over the file.
+//! The configuration file, which both programs read. Its values are inserted as arguments before the given ones, so
+//! that there is one parser and one set of checks. A flag takes precedence over the environment, and the environment
+//! over the file. A program does not look at the sections of the other one's commands.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::builder::{BoolishValueParser, TypedValueParser};
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use toml::{Table, Value};
 
 use super::{note, with_hint};
 
 /// Flags that exclude each other: one on the command line or in the environment overrides the other's value.
 const EXCLUSIVE: [(&str, &str); 2] = [("prompts", "handcrafted"), ("handcrafted", "prompts")];
+
+/// The commands of both programs: the sections that a configuration file may have. A test of the whole system compares
+/// them with the programs' own commands.
+pub const SECTIONS: [(&str, &[&str]); 2] = [
+    (
+        "dqa-coord",
+        &[
+            "submit",
+            "train",
+            "dataset",
+            "model",
+            "metrics",
+            "import-scores",
+            "demo",
+            "explain",
+            "report",
+            "leaderboard",
+            "compare",
+            "query",
+            "runs",
+            "status",
+            "store",
+            "verify",
+            "view",
+            "site",
+            "study",
+            "serve",
+            "workers",
+            "cancel",
+            "pause",
+            "resume",
+            "retry",
+        ],
+    ),
+    ("dqa-worker", &["score", "run"]),
+];
 
 /// Returns `arguments` with the configuration file's values inserted after the command's name.
 pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
@@ -29,13 +66,15 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
     let tables: Table = text.parse().with_context(|| format!("the configuration {shown} is not valid TOML"))?;
     let mut all = arguments[..=index].to_vec();
     for (name, table) in &tables {
+        let is_known = is_section(program, name);
         let Value::Table(table) = table else {
-            let error = anyhow!("`{name}` in the configuration {shown} is outside a section");
-            return Err(with_hint(error, "put it below a line with a command's name, for example [score]"));
+            return Err(outside_section(name, is_known, &shown));
         };
-        if !program.get_subcommands().any(|c| c.get_name() == name) {
+        if !is_known {
             let error = anyhow!("the configuration {shown} has an unknown section `{name}`");
-            return Err(with_hint(error, "a section has the name of a command, for example [score]"));
+            let hint =
+                "a section has the name of a command of dqa-coord or dqa-worker, for example [submit] or [score]";
+            return Err(with_hint(error, hint));
         }
         if name == command.get_name() {
             all.extend(to_arguments(command, table, &arguments, &shown)?);
@@ -43,6 +82,22 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
     }
     all.extend_from_slice(&arguments[index + 1..]);
     Ok(all)
+}
+
+/// Returns whether a section belongs to a command of this program or of the other one.
+fn is_section(program: &Command, name: &str) -> bool {
+    program.get_subcommands().any(|command| command.get_name() == name)
+        || SECTIONS.iter().any(|(_, commands)| commands.contains(&name))
+}
+
+/// Returns the error of a key that is above all sections.
+fn outside_section(name: &str, is_section: bool, shown: &str) -> anyhow::Error {
+    if is_section {
+        let error = anyhow!("`{name}` in the configuration {shown} is a section, not a key");
+        return with_hint(error, format!("write `[{name}]`, and below it a line for each flag of `{name}`"));
+    }
+    let error = anyhow!("`{name}` in the configuration {shown} is outside a section");
+    with_hint(error, "put it below a line with a command's name, for example [submit] or [score]")
 }
 
 /// Returns the program's parser for these `arguments`. It ignores variables that are empty or turn a switch off, which
@@ -132,19 +187,101 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
         if let Some(new) = arg.get_long().filter(|new| new != key) {
             note(format_args!("warning: the key `{key}` in the configuration {shown} is now `{new}`"));
         }
-        let takes_value = arg.get_action().takes_values();
-        let value = match value {
-            Value::Boolean(true) if !takes_value => {
-                arguments.push(OsString::from(format!("--{key}")));
-                continue;
+        match value {
+            Value::Boolean(is_on) if !arg.get_action().takes_values() => {
+                arguments.extend(is_on.then(|| OsString::from(format!("--{key}"))));
             }
-            Value::Boolean(false) if !takes_value => continue,
-            Value::String(text) if takes_value => text.clone(),
-            Value::Integer(number) if takes_value => number.to_string(),
-            Value::Float(number) if takes_value => number.to_string(),
-            _ => bail!("`{key}` in the configuration {shown} has a value of the wrong type"),
-        };
-        arguments.push(OsString::from(format!("--{key}={value}")));
+            value => {
+                let values = values(arg, value).map_err(|expected| {
+                    anyhow!("`{key}` in the configuration {shown} takes {expected}, and is {}", kind(value))
+                })?;
+                arguments.extend(values.into_iter().map(|value| OsString::from(format!("--{key}={value}"))));
+            }
+        }
     }
     Ok(arguments)
+}
+
+/// Returns the texts of a flag's value: one, or those of an array for a flag that takes a list.
+///
+/// # Errors
+/// If the flag does not take such a value, with what it takes.
+fn values(arg: &Arg, value: &Value) -> Result<Vec<String>, &'static str> {
+    let takes_list = matches!(arg.get_action(), ArgAction::Append);
+    let expected = match (arg.get_action().takes_values(), takes_list) {
+        (false, _) => "true or false",
+        (true, false) => "a text or a number",
+        (true, true) => "a text, a number, or an array of them that is not empty",
+    };
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let texts = match value {
+        _ if !arg.get_action().takes_values() => None,
+        Value::Array(all) if takes_list && !all.is_empty() => all.iter().map(text).collect(),
+        value => text(value).map(|text| vec![text]),
+    };
+    texts.ok_or(expected)
+}
+
+/// Returns the kind of a value, for a message.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(all) if all.is_empty() => "an empty array",
+        Value::Array(_) => "an array",
+        Value::Table(_) => "a section",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program() -> Command {
+        let list = Arg::new("algos").long("algos").action(ArgAction::Append).value_delimiter(',');
+        let submit = Command::new("submit").arg(list).arg(Arg::new("dtype").long("dtype"));
+        let switch = Arg::new("windows").long("windows").action(ArgAction::SetTrue);
+        Command::new("dqa-coord").subcommand(submit.arg(switch))
+    }
+
+    /// Returns the arguments that a file's text adds to `submit`, or the error and its hint.
+    fn added(text: &str) -> Result<Vec<String>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let name = file.path().to_str().unwrap();
+        let arguments = ["dqa-coord", "--config", name, "submit"].map(OsString::from).to_vec();
+        let all = with_file(&program(), arguments).map_err(|error| error.to_string().replace(name, "FILE"))?;
+        Ok(all[4..].iter().map(|argument| argument.to_str().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn both_programs_have_one_file() {
+        let text = "[submit]\ndtype = \"bf16\"\n[score]\nanything = 1\n[run]\nslots = 2\n[serve]\n";
+        assert_eq!(added(text).unwrap(), ["--dtype=bf16"]);
+        assert_eq!(added("[scores]\n").unwrap_err(), "the configuration FILE has an unknown section `scores`");
+        let outside = added("store = \"x\"\n").unwrap_err();
+        assert_eq!(outside, "`store` in the configuration FILE is outside a section");
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text() {
+        assert_eq!(added("[submit]\nalgos = [\"dcp\", \"aod\"]\n").unwrap(), ["--algos=dcp", "--algos=aod"]);
+        assert_eq!(added("[submit]\nalgos = \"dcp,aod\"\n").unwrap(), ["--algos=dcp,aod"]);
+        for (text, wrong) in [
+            ("algos = []", "takes a text, a number, or an array of them that is not empty, and is an empty array"),
+            ("algos = [[1]]", "takes a text, a number, or an array of them that is not empty, and is an array"),
+            ("dtype = [\"bf16\"]", "takes a text or a number, and is an array"),
+            ("windows = [true]", "takes true or false, and is an array"),
+        ] {
+            let error = added(&format!("[submit]\n{text}\n")).unwrap_err();
+            assert!(error.ends_with(wrong), "{error}");
+        }
+    }
 }

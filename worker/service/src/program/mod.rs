@@ -2,6 +2,7 @@
 //! error messages with causes and hints; logs.
 
 mod config;
+pub mod help;
 mod renamed_variables;
 mod stop_signal;
 
@@ -11,6 +12,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+pub use config::SECTIONS;
 pub use dqa_engine::console::{note, progress_bar};
 pub use dqa_engine::provenance::{command_line, host};
 use dqa_pipelines::Hint;
@@ -97,7 +99,7 @@ fn is_closed_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
 fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
     let (program, warnings) = renamed_variables::read_old_names(C::command(), &arguments);
     warnings.iter().for_each(|warning| note(format_args!("{warning}")));
-    let parser = config::parser(program.clone(), &arguments);
+    let parser = help::with_help(config::parser(program.clone(), &arguments), &arguments);
     let parsed = parser.try_get_matches_from(config::with_file(&program, arguments)?);
     match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(parsed),
