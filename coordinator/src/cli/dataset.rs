@@ -1,8 +1,8 @@
-//! `dqa-coord dataset`: lists the data sets with a definition, shows one, or checks one for problems.
+//! `dqa-coord dataset`: lists the data sets with a definition, shows one, checks one for problems, or writes one.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -21,9 +21,10 @@ use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note, with_hin
 use futures::StreamExt;
 use serde::Serialize;
 
+use super::dataset_init;
 use super::output::write_json;
 
-/// Checks or shows a data set, or lists the data sets with a definition.
+/// Checks, shows or defines a data set, or lists those with a definition.
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
@@ -31,9 +32,9 @@ pub(super) struct Args {
     #[arg(value_enum)]
     action: Action,
 
-    /// Data set: a name from configs/datasets, a definition (TOML), a manifest (CSV, Parquet) or a folder. NAME=PATH
+    /// Data set: a name that `dataset list` has, a definition (TOML), a manifest (CSV, Parquet) or a folder. NAME=PATH
     /// gives it another name than its own.
-    #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show")]))]
+    #[arg(value_name = "NAME", required_if_eq_any([("action", "check"), ("action", "show"), ("action", "init")]))]
     dataset: Option<String>,
 
     /// Algorithms to check, joined by commas, or all. Folders of hazy inputs and references next to the algorithms'
@@ -44,6 +45,10 @@ pub(super) struct Args {
     /// Do not read the pictures' headers: sizes are not compared, and unreadable pictures are not found.
     #[arg(long, env = "DQA_NO_HEADERS", value_parser = BoolishValueParser::new())]
     no_headers: bool,
+
+    /// With init, the file to write [default: the data set's name with .toml, in the folder].
+    #[arg(long, env = "DQA_OUTPUT", value_name = "FILE")]
+    output: Option<PathBuf>,
 
     /// Format of the result. As CSV, a check has the cells of its matrix that have problems.
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
@@ -57,8 +62,10 @@ enum Action {
     Check,
     /// Shows the definition, and the number of pictures of each algorithm.
     Show,
-    /// Lists the data sets with a definition in configs/datasets.
+    /// Lists the data sets with a definition: those in the program, and those in configs/datasets.
     List,
+    /// Writes a definition of a folder from what is in it, with comments on what can be added.
+    Init,
 }
 
 /// Runs the action.
@@ -72,6 +79,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
             Ok(ExitStatus::All)
         }
         Action::List => list(args.format),
+        Action::Init => dataset_init::init(name, args.output.as_deref()).await,
     }
 }
 

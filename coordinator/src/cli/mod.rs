@@ -8,6 +8,7 @@ mod coordinator_args;
 #[cfg(feature = "cluster")]
 mod coordinator_client;
 mod dataset;
+mod dataset_init;
 mod demo;
 mod detach;
 mod explain;
@@ -75,7 +76,7 @@ enum Command {
     Train(Box<train::Args>),
     /// Lists the trainings of a store.
     Trainings(trainings::Args),
-    /// Checks or shows a data set, or lists the data sets with a definition.
+    /// Checks, shows or defines a data set, or lists those with a definition.
     Dataset(dataset::Args),
     /// Describes a model, and says whether prompts fit it.
     Model(Box<model::Args>),
@@ -117,8 +118,8 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another \
 coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the last lines say what \
 is kept; the same command goes on from there).\n\
-A flag can also be set by the environment variable that its help names, and in a configuration file. A flag wins over \
-the environment, and the environment over the file. RUST_LOG sets what is logged to standard error.";
+A flag can also be set in the environment (DQA_STORE for --store) and in a configuration file, one for both programs; \
+`--help` of a command says how. RUST_LOG sets what is logged to standard error.";
 
 /// Returns the definition of the command line.
 pub fn command() -> clap::Command {

@@ -36,7 +36,13 @@ pub(super) fn with_trial_hint(error: TrialError, label_range_flag: &str) -> anyh
 pub(super) fn trial_hint(error: &TrialError, label_range_flag: &str) -> Option<String> {
     match error {
         TrialError::Unlabelled { .. } => Some(SKIP_HINT.to_owned()),
-        TrialError::NoLabelRange(_) => Some(format!("{label_range_flag} sets it for this training")),
+        TrialError::NoLabelRange { seen, .. } => {
+            let line = seen.map_or("range = [LOW, HIGH]".to_owned(), |seen| seen.range_line());
+            Some(format!(
+                "add `{line}`, or the scale that your ratings have, to [labels] in the definition; {label_range_flag} sets it \
+                 for this training alone"
+            ))
+        }
         _ => None,
     }
 }

@@ -18,11 +18,8 @@ use super::table_file::TableFormat;
 use super::table_file::encoding;
 use super::table_file::numbers::Decimal;
 use crate::metric::Direction;
-use crate::names::{AlgorithmName, DatasetName, NameError, similar_names};
+use crate::names::{AlgorithmName, DatasetName};
 use dqa_metrics::ReferenceKind;
-
-/// The folder where definitions are found by name, relative to the working directory.
-const DEFINITIONS: &str = "configs/datasets";
 
 /// The placeholder for the folder of data sets.
 const DATA: &str = "$DQA_DATA";
@@ -197,92 +194,6 @@ fn one_or_more<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) 
     texts.into_iter().map(|text| T::deserialize(text.into_deserializer())).collect()
 }
 
-/// Finds the definition that `text` means: a name in `configs/datasets`, a path to a `.toml`, a folder or a manifest (`.csv`,
-/// `.parquet`), or a folder's URL; or `NAME=` and one of these, to give it another name. Paths are relative to `base`, the
-/// working directory.
-///
-/// # Errors
-/// If nothing is found, with similar names; if a definition cannot be read.
-pub fn find_definition(text: &str, base: &Path) -> Result<Definition, DatasetError> {
-    match text.split_once('=') {
-        // A file's own name may contain `=`.
-        Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => {
-            let name = name.parse().map_err(|source| DatasetError::Name { text: text.to_owned(), source })?;
-            Ok(find_named(rest, base, Some(&name))?.renamed(name))
-        }
-        _ => find_named(text, base, None),
-    }
-}
-
-/// Finds a definition. A folder or a manifest whose own name is invalid gets the name `given`.
-fn find_named(text: &str, base: &Path, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
-    let data = std::env::var("DQA_DATA").unwrap_or_else(|_| "data".to_owned());
-    let data = absolute(&data, base, "");
-    if let Ok(name) = text.parse::<DatasetName>() {
-        let path = base.join(DEFINITIONS).join(format!("{name}.toml"));
-        if path.is_file() {
-            let definition = read(&path, &data)?;
-            let why = format!("{} should define `{name}`", path.display());
-            return if definition.name == name { Ok(definition) } else { Err(contradiction(&definition, why)) };
-        }
-    }
-    let path = base.join(text);
-    if text.ends_with(".toml") && path.is_file() {
-        return read(&path, &data);
-    }
-    if text.contains("://") || path.is_dir() {
-        // `.` and a link are named after the folder that they lead to.
-        let root = path.canonicalize().map_or_else(|_| text.to_owned(), |path| path.display().to_string());
-        return from_folder(&root, given);
-    }
-    if is_table(text) && path.is_file() {
-        return from_manifest(&path, given);
-    }
-    let all = definition_names(base);
-    let similar = similar_names(text, all.iter().map(String::as_str));
-    Err(DatasetError::Unknown { text: text.to_owned(), searched: DEFINITIONS.to_owned(), similar })
-}
-
-/// Returns the names of the definitions that [`find_definition`] finds, sorted.
-pub fn definition_names(base: &Path) -> Vec<String> {
-    let Ok(files) = base.join(DEFINITIONS).read_dir() else { return Vec::new() };
-    let files = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-    let mut names: Vec<String> = files.filter_map(|file| file.strip_suffix(".toml").map(str::to_owned)).collect();
-    names.sort();
-    names
-}
-
-fn read(path: &Path, data: &str) -> Result<Definition, DatasetError> {
-    let file = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| DatasetError::Read { path: file(), source })?;
-    let wrong = |source| DatasetError::Definition { path: file(), source: Box::new(source) };
-    let folder = path.parent().unwrap_or(Path::new(""));
-    toml::from_str::<Definition>(&text).map_err(wrong)?.resolved(folder, data)
-}
-
-/// Creates the definition of a folder, which is named after its last segment.
-fn from_folder(root: &str, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
-    let name = root.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let unnamed = |source| DatasetError::Unnamed { address: root.to_owned(), source };
-    Ok(Definition::new(own_name_or(name, given).map_err(unnamed)?, root.to_owned()))
-}
-
-/// Creates the definition of a manifest, whose data set is named after the file.
-fn from_manifest(path: &Path, given: Option<&DatasetName>) -> Result<Definition, DatasetError> {
-    let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-    let unnamed = |source| DatasetError::Unnamed { address: path.display().to_string(), source };
-    let name = own_name_or(&text(path.file_stem()), given).map_err(unnamed)?;
-    // `absolute` rejects the empty path, which is the parent of a file in the working directory.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let root = std::path::absolute(folder).unwrap_or_default();
-    Ok(Definition { manifest: Some(text(path.file_name())), ..Definition::new(name, root.display().to_string()) })
-}
-
-/// Parses a file's own name, or returns the given one if it is invalid.
-fn own_name_or(own: &str, given: Option<&DatasetName>) -> Result<DatasetName, NameError> {
-    own.parse().or_else(|error| given.cloned().ok_or(error))
-}
-
 pub(super) fn is_table(text: &str) -> bool {
     [".csv", ".tsv", ".parquet"].iter().any(|extension| text.ends_with(extension))
 }
@@ -292,7 +203,7 @@ pub(super) fn contradiction(definition: &Definition, why: impl Into<String>) -> 
 }
 
 /// Returns an absolute address.
-fn absolute(address: &str, folder: &Path, data: &str) -> String {
+pub(super) fn absolute(address: &str, folder: &Path, data: &str) -> String {
     let address = match address.strip_prefix(DATA) {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {
             format!("{}{rest}", data.strip_suffix('/').unwrap_or(data))
@@ -307,6 +218,27 @@ fn absolute(address: &str, folder: &Path, data: &str) -> String {
 }
 
 impl LabelsDefinition {
+    /// Creates the definition of labels in a table with the usual columns, below the data set's root.
+    pub(super) fn new(file: &str) -> LabelsDefinition {
+        LabelsDefinition {
+            root: None,
+            file: file.to_owned(),
+            image_file: None,
+            image: None,
+            scene: None,
+            algorithm: None,
+            group: None,
+            mos: mos(),
+            direction: Direction::default(),
+            range: None,
+            repeated: None,
+            ignore: Vec::new(),
+            encoding: None,
+            sheet: None,
+            decimal: None,
+        }
+    }
+
     /// Returns what the definition says about the format of its tables.
     pub(super) fn table_format(&self) -> TableFormat<'_> {
         TableFormat { encoding: self.encoding.as_deref(), sheet: self.sheet.as_deref(), decimal: self.decimal }
@@ -388,7 +320,8 @@ impl Definition {
         toml::to_string(self).expect("a definition has text for keys")
     }
 
-    fn resolved(mut self, folder: &Path, data: &str) -> Result<Definition, DatasetError> {
+    /// Makes the addresses absolute: relative ones begin at `folder`.
+    pub(super) fn resolved(mut self, folder: &Path, data: &str) -> Result<Definition, DatasetError> {
         self.root = absolute(&self.root, folder, data);
         let others = [
             self.labels.as_mut().and_then(|labels| labels.root.as_mut()),

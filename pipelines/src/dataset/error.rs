@@ -13,7 +13,7 @@ use crate::store::StoreError;
 pub enum DatasetError {
     /// The text is neither the name of a definition nor a path.
     #[error(
-        "there is no data set `{text}`: it is neither a definition in {searched} nor a folder nor a file{}",
+        "there is no data set `{text}`: it is neither a definition in {searched} or in the program, nor a folder, nor a file{}",
         suggestion(similar)
     )]
     Unknown {
@@ -41,6 +41,24 @@ pub enum DatasetError {
         /// Why it is invalid.
         #[source]
         source: Box<toml::de::Error>,
+    },
+    /// A key of a definition has a value where a section is expected.
+    #[error("`{section}` in {path} is a section: write `[{section}]` and then `{line}`")]
+    NotASection {
+        /// The file.
+        path: String,
+        /// The section's name.
+        section: &'static str,
+        /// A line of the section.
+        line: String,
+    },
+    /// A folder has several definitions.
+    #[error("{folder} has several definitions: name one of {}", files.join(", "))]
+    SeveralDefinitions {
+        /// The folder.
+        folder: String,
+        /// The files.
+        files: Vec<String>,
     },
     /// A definition contradicts itself.
     #[error("the definition of data set `{name}` contradicts itself: {why}")]

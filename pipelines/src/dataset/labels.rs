@@ -39,6 +39,9 @@ const TABLES_KIB_MAX: u32 = (TABLE_BYTES_MAX >> 10) as u32;
 /// Common names for a column of pictures that are not the default. An error suggests one that the table has.
 const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name", "img", "path", "picture"];
 
+/// Usual names of tables of labels.
+const USUAL_FILES: [&str; 6] = ["labels.csv", "labels.xlsx", "labels.parquet", "mos.csv", "mos.xlsx", "mos.parquet"];
+
 /// The label in a row of a table.
 #[derive(Debug)]
 struct Label {
@@ -259,20 +262,36 @@ fn no_subjects(names: &Table) -> LabelError {
     }
 }
 
+/// A table of labels beside the pictures of a data set whose definition does not name it.
+pub(super) struct FoundLabels {
+    /// The address of the table's folder.
+    pub(super) folder: String,
+    /// Whether the table is in the folder above that of the pictures.
+    pub(super) is_in_parent: bool,
+    pub(super) file: String,
+}
+
 /// Returns the address of a table of labels beside the pictures of a data set without labels, for a hint. It is never used
 /// without the definition.
 pub async fn unused_labels(data: &DataSet) -> Option<String> {
+    let found = find_labels(data).await?;
+    Some(format!("{}/{}", found.folder.trim_end_matches('/'), found.file))
+}
+
+/// Finds a table of labels beside the pictures of a data set without labels.
+pub(super) async fn find_labels(data: &DataSet) -> Option<FoundLabels> {
     if data.is_labelled {
         return None;
     }
     let parent = data.root.url().join("..").ok().and_then(|url| Store::open(url.as_str(), Path::new("")).ok());
-    for store in [Some(data.root.clone()), parent].into_iter().flatten() {
-        for file in ["labels.csv", "labels.xlsx", "labels.parquet"] {
+    for (store, is_in_parent) in [(Some(data.root.clone()), false), (parent, true)] {
+        let Some(store) = store else { continue };
+        for file in USUAL_FILES {
             let Ok(table) = table_file::open(&store, file, TableFormat::default(), &LoadPolicy::default()).await else {
                 continue;
             };
             if table.has("mos") && (table.has("image") || table.has("scene") && table.has("algorithm")) {
-                return Some(store.address(file));
+                return Some(FoundLabels { folder: store.address(""), is_in_parent, file: file.to_owned() });
             }
         }
     }

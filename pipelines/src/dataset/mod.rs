@@ -8,6 +8,7 @@
 mod check;
 mod data_set;
 mod definition;
+mod definition_file;
 mod error;
 mod excluded_folders;
 mod fault;
@@ -15,6 +16,7 @@ mod found_pictures;
 mod hazy_rows;
 mod header;
 mod label_error;
+mod label_range;
 mod labels;
 mod layout;
 mod layout_detection;
@@ -24,9 +26,11 @@ mod load_policy;
 mod manifest_reader;
 mod matlab_file;
 mod mos_mat_importer;
+mod new_definition;
 mod path_index;
 mod picture;
 mod picture_scan;
+mod ready_definitions;
 mod reference_index;
 mod scene;
 mod score_table_error;
@@ -38,22 +42,22 @@ mod tar_members;
 
 pub use check::{CheckCell, CheckCounts, CheckReport, check};
 pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, Scene};
-pub use definition::{
-    Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated, definition_names,
-    find_definition,
-};
+pub use definition::{Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated};
+pub use definition_file::{definition_names, find_definition};
 pub use dqa_metrics::ReferenceKind;
 pub use error::DatasetError;
 pub use fault::{Fault, FaultKind};
 pub use hazy_rows::HazyRows;
 pub use header::PictureHeader;
 pub use label_error::LabelError;
+pub use label_range::SeenLabels;
 pub(crate) use labels::read_scores;
 pub use labels::{ScoreColumns, TableScore, unused_labels};
 pub use layout::{Captures, Layout, LayoutError};
 pub use load::{load, load_from_store, load_within};
 pub use load_policy::LoadPolicy;
 pub use matlab_file::MatError;
+pub use new_definition::{NewDefinition, WrittenRoots};
 pub use picture::{Picture, Raters};
 pub use scene::SceneKey;
 pub use score_table_error::{NamedRows, ScoreTableError};

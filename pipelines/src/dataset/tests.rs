@@ -144,7 +144,7 @@ async fn what_is_not_known_is_an_error_with_near_names() {
     assert!(error("bad.toml").contains("layuot"), "{}", error("bad.toml"));
     assert!(error("two.toml").contains("only one of layout"), "{}", error("two.toml"));
     assert!(error("dhq").contains("should define `dhq`"), "{}", error("dhq"));
-    assert_eq!(super::definition_names(dir.0.path()), ["dhq", "exbedde"]);
+    assert_eq!(super::definition_names(dir.0.path()), ["bedde", "dhq", "exbedde", "shrq-aerial", "shrq-regular"]);
     dir.pictures(["r/dehazeformer/1.png", "r/dcp/1.png"]);
     let select =
         async |name: &str| dir.load("r").await.unwrap().select(&AlgorithmSelection::Named(vec![name.to_owned()]));

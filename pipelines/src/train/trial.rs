@@ -11,7 +11,7 @@ use super::random;
 use super::scene_names::SceneNames;
 use super::setup::{Select, Setup, SetupError};
 use super::splits::{Splits, SplitsError};
-use crate::dataset::{DataSet, DatasetSource, Definition, Picture};
+use crate::dataset::{DataSet, DatasetSource, Definition, Picture, SeenLabels};
 use crate::digest;
 use crate::names::{AlgorithmName, DatasetName, similar_names, suggestion};
 
@@ -111,10 +111,13 @@ pub enum TrialError {
         image: String,
     },
     /// The range of the labels is unknown.
-    #[error(
-        "data set `{0}` does not define the range of its labels: set `range` in [labels], or the setup's `label_range`"
-    )]
-    NoLabelRange(DatasetName),
+    #[error("the label scale of data set `{dataset}` is unknown{}", seen_text(seen.as_ref()))]
+    NoLabelRange {
+        /// The data set's name.
+        dataset: DatasetName,
+        /// The labels that it has.
+        seen: Option<SeenLabels>,
+    },
     /// A label is outside the range.
     #[error("the label {mos} of {image} is outside of the labels' range {low} to {high}")]
     LabelOutOfRange {
@@ -166,8 +169,9 @@ impl Trial {
         let scenes = SceneNames::new(dataset);
         splits.check_scenes(&dataset.name, scenes.labelled())?;
         check_without(dataset, &setup.without)?;
-        let label_range =
-            defined_label_range(dataset).or(setup.label_range).ok_or(TrialError::NoLabelRange(dataset.name.clone()))?;
+        let label_range = defined_label_range(dataset)
+            .or(setup.label_range)
+            .ok_or_else(|| TrialError::NoLabelRange { dataset: dataset.name.clone(), seen: SeenLabels::of(dataset) })?;
         let validating: BTreeSet<String> = match setup.select {
             Select::BestOnValidation => {
                 let count = (sides.train.len() as f64 * setup.validation_share).round() as usize;
@@ -271,6 +275,10 @@ impl Trial {
 /// Returns the key of the file `file` of the trial `name` in a store.
 pub fn trial_key(name: &str, file: &str) -> String {
     format!("{TRIALS}/{name}/{file}")
+}
+
+fn seen_text(seen: Option<&SeenLabels>) -> String {
+    seen.map(|seen| format!(" (labels seen: {seen})")).unwrap_or_default()
 }
 
 /// Returns the label range of the data set's definition.
@@ -425,7 +433,7 @@ mod tests {
         assert!(fail(&outside, &Setup::default()).contains("100.5"));
         let mut no_range = dataset(20, &["a"]);
         no_range.definition = LABELS.replace("range = [0, 100]\n", "");
-        assert!(fail(&no_range, &Setup::default()).contains("label_range"));
+        assert!(fail(&no_range, &Setup::default()).contains("is unknown (labels seen: "));
         let with_range = Setup { label_range: Some([0.0, 200.0]), ..Setup::default() };
         assert_eq!(plan(&no_range, &with_range).label_range, [0.0, 200.0]);
         assert_eq!(plan(&dataset(20, &["a"]), &with_range).label_range, [0.0, 100.0], "the data set knows better");
