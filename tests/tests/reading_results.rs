@@ -221,7 +221,7 @@ fn local_commands_refuse_a_coordinator() {
     for command in [&["runs"][..], &["status"], &["report"], &["leaderboard"], &["query", "SELECT 1"], &["workers"]] {
         let output = dir.command(command).env("DQA_COORDINATOR", "http://127.0.0.1:1").output().unwrap();
         let output = CommandOutput::new(&output).exits_with(2);
-        assert!(output.stderr.contains("the coordinator cannot be reached"), "{command:?}: {}", output.stderr);
+        assert!(output.stderr.contains("cannot reach http"), "{command:?}: {}", output.stderr);
     }
 }
 

@@ -142,7 +142,7 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
         (&["ablation"], "there is no data set `dhq`"),
         (&["ablation", "--datasets", "haze.toml", "--set", "sees=local"], "unknown field `sees`"),
         (&["cross-dataset", "--datasets", "haze.toml"], "at least two"),
-        (&["ablation", "--datasets", "haze.toml"], "does not define the range of its labels"),
+        (&["ablation", "--datasets", "haze.toml"], "is unknown (labels seen: "),
         (&["ablation", "--datasets", "haze.toml", "--set", "views=zoom=2"], "invalid views `zoom=2` of `handcrafted`"),
         (&["ablation", "--datasets", "haze.toml,haze.toml"], "asked for twice"),
     ];

@@ -174,8 +174,8 @@ impl Transport {
             let request = http::Request::from_parts(head.clone(), tonic::body::Body::new(body));
             let answer = tokio::time::timeout(ANSWER_MAX, async { channel.ready().await?.call(request).await }).await;
             match answer {
-                Ok(Ok(response)) if !is_standby(&response) => return response,
-                Ok(Ok(_)) => debug!(tries = attempt, "the coordinator is on standby"),
+                Ok(Ok(response)) if !is_refused(&response) => return response,
+                Ok(Ok(_)) => debug!(tries = attempt, "the coordinator is on standby, or refuses this worker"),
                 Ok(Err(error)) => {
                     debug!(error = %causes(&error), tries = attempt, "a request failed and is sent again")
                 }
@@ -188,7 +188,8 @@ impl Transport {
 }
 
 /// Returns whether a response is gRPC's UNAVAILABLE, which a coordinator on standby sends in the headers, without a
-/// body.
-fn is_standby(response: &Response) -> bool {
-    response.headers().get("grpc-status").is_some_and(|status| status == "14")
+/// body; or a refusal, PERMISSION_DENIED or UNAUTHENTICATED. The worker's session gets the same refusal, and ends the
+/// program with an error about it; Ballista would log one of its own again and again.
+fn is_refused(response: &Response) -> bool {
+    response.headers().get("grpc-status").is_some_and(|status| ["14", "7", "16"].iter().any(|code| status == code))
 }

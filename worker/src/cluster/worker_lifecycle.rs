@@ -20,10 +20,10 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tonic::Status;
 use tonic::service::Routes;
 use tonic::transport::Channel;
-use tracing::{error, info, warn};
+use tonic::{Code, Status};
+use tracing::{info, warn};
 
 use super::ballista_executor::BallistaExecutor;
 use super::job_files::sweep;
@@ -166,8 +166,10 @@ fn services(settings: &WorkerSettings, work_dir: &str) -> Routes {
 
 /// Returns the error of a coordinator's refusal, with the hint that the coordinator sent.
 fn refused(refusal: Status) -> anyhow::Error {
-    error!(code = ?refusal.code(), why = status_text(&refusal), "refused");
     let hint = refusal.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok()).map(str::to_owned);
+    let token_hint =
+        "give the workers' token with --token-file: the one that `dqa-coord serve` has as --worker-token-file";
+    let hint = hint.or_else(|| (refusal.code() == Code::Unauthenticated).then(|| token_hint.to_owned()));
     let error = anyhow::Error::from(WorkerError::Refused(refusal));
     match hint {
         Some(hint) => with_hint(error, hint),

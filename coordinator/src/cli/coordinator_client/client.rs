@@ -1,18 +1,20 @@
 //! Connects to a coordinator, makes simple calls, and converts its statuses to errors.
 
+use std::error::Error;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use dqa_proto::v1;
 use dqa_proto::v1::coordinator_service_client::CoordinatorServiceClient;
-use dqa_service::net::{AuthInterceptor, MESSAGE_BYTES_MAX, TlsArgs, Token, channel, status_text};
+use dqa_service::net::{
+    AuthInterceptor, MESSAGE_BYTES_MAX, NamedChannel, TlsArgs, Token, Unreachable, channel, status_text,
+};
 use dqa_service::program::{with_hint, with_own_hint};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// A client of a coordinator's service for users.
-pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<Channel, AuthInterceptor>>;
+pub(in crate::cli) type Client = CoordinatorServiceClient<InterceptedService<NamedChannel, AuthInterceptor>>;
 
 /// Returns a client of the coordinator at `url`. The connection is made with the first call.
 pub(in crate::cli) fn connect(
@@ -23,12 +25,20 @@ pub(in crate::cli) fn connect(
 ) -> anyhow::Result<Client> {
     let token = token_file.map(Token::read).transpose()?;
     let channel = channel(url, &tls.read()?, token.as_ref(), insecure).map_err(with_own_hint)?;
+    let channel = NamedChannel::new(url, channel);
     let client = CoordinatorServiceClient::with_interceptor(channel, AuthInterceptor::new(token.as_ref()));
     Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
 }
 
 /// Converts the status of a failed call to an error with a hint.
 pub(in crate::cli) fn status_error(status: &Status) -> anyhow::Error {
+    if let Some(unreachable) = status.source().and_then(|source| source.downcast_ref::<Unreachable>()) {
+        let error = anyhow!("cannot reach {}: {}", unreachable.url, unreachable.reason());
+        return with_hint(
+            error,
+            "is `dqa-coord serve` running there? --coordinator or DQA_COORDINATOR gives its address",
+        );
+    }
     let error = anyhow!("{}", status_text(status));
     let hint = status.metadata().get(dqa_proto::HINT).and_then(|hint| hint.to_str().ok());
     let is_unreachable = status.code() == Code::Unavailable && dqa_proto::code(status).is_none();

@@ -1,8 +1,14 @@
 //! gRPC channels to other programs. They connect on first use, reconnect when necessary, and detect a peer that
 //! disappeared silently.
 
+use std::error::Error;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
@@ -13,6 +19,61 @@ use super::{NetError, Tls, Token};
 /// Keep-alive timeout: well below the time after which a coordinator gives a worker up.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// The program at an address cannot be reached, or does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach {url}")]
+pub struct Unreachable {
+    /// The address as given.
+    pub url: Arc<str>,
+    /// Why the call failed.
+    #[source]
+    source: tonic::transport::Error,
+}
+
+impl Unreachable {
+    /// Returns the innermost cause: `connection refused`.
+    pub fn reason(&self) -> String {
+        let mut last: &(dyn Error + 'static) = &self.source;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        match last.downcast_ref::<std::io::Error>() {
+            // The system's text has its number too.
+            Some(error) if error.raw_os_error().is_some() => error.kind().to_string(),
+            _ => last.to_string(),
+        }
+    }
+}
+
+/// A channel whose errors name the address: their statuses have an [`Unreachable`] as source.
+#[derive(Clone)]
+pub struct NamedChannel {
+    url: Arc<str>,
+    channel: Channel,
+}
+
+impl NamedChannel {
+    /// Adds the address that a channel was opened with.
+    pub fn new(url: &str, channel: Channel) -> NamedChannel {
+        NamedChannel { url: url.into(), channel }
+    }
+}
+
+impl Service<http::Request<Body>> for NamedChannel {
+    type Response = http::Response<Body>;
+    type Error = Unreachable;
+    type Future = BoxFuture<'static, Result<Self::Response, Unreachable>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
+        self.channel.poll_ready(context).map_err(|source| Unreachable { url: self.url.clone(), source })
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let (url, answer) = (self.url.clone(), self.channel.call(request));
+        Box::pin(async { answer.await.map_err(|source| Unreachable { url, source }) })
+    }
+}
 
 /// Adds the token to each call.
 #[derive(Clone)]

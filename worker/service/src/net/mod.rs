@@ -10,7 +10,7 @@ mod tls;
 mod token;
 
 pub use address::{AddressError, format_host, is_loopback, listen_address, url_host};
-pub use channel::{AuthInterceptor, channel};
+pub use channel::{AuthInterceptor, NamedChannel, Unreachable, channel};
 pub use server::{Guarded, Server, guarded};
 pub use status_text::status_text;
 pub use tls::{Tls, TlsArgs};
