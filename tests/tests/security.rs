@@ -268,7 +268,10 @@ fn a_worker_with_a_wrong_token_or_certificate_does_not_register() {
     guarded.cluster.worker_args = right.iter().map(|flag| flag.replace("workers.token", "users.token")).collect();
     let wrong = guarded.cluster.start_worker(&[]);
     assert_eq!(guarded.cluster.wait_for_exit(wrong), 2, "it is not started again");
-    assert!(guarded.cluster.logs().contains("the coordinator refused this worker: the token is invalid"));
+    let logs = guarded.cluster.logs();
+    assert!(logs.contains("the coordinator refused this worker: the token is invalid"), "{logs}");
+    assert!(logs.contains("hint: give the workers' token with --token-file"), "{logs}");
+    assert!(!logs.contains("poll work loop failed"), "Ballista's retries are not what is wrong: {logs}");
     let strange = guarded.stranger.flags();
     guarded.cluster.worker_args =
         ["--token-file", "workers.token"].map(str::to_owned).into_iter().chain(strange).collect();
