@@ -44,26 +44,48 @@ async fn find_runs(plane: &ControlPlane, names: &[String]) -> Result<Vec<RunName
 }
 
 async fn remove_now(plane: &Arc<ControlPlane>, runs: &[RunName]) -> Result<v1::RunRemoval, Status> {
-    let (mut locks, mut claims) = (Vec::new(), Vec::new());
-    for run in runs {
-        let record = run_lookup::read_record(plane, run.as_str()).await?;
-        if record.is_managed_by_coordinator() {
-            locks.push(lock_ended(plane, run).await?);
-        } else {
-            claims.push(Claim::acquire(&plane.store, run).await.map_err(from_claim_error)?);
-        }
-    }
-    let removed = remove_records(plane, runs).await;
-    for claim in claims {
-        claim.release().await;
-    }
+    let mut held = HeldRuns::default();
+    let removed = match held.hold_all(plane, runs).await {
+        Ok(()) => remove_records(plane, runs).await,
+        Err(status) => Err(status),
+    };
+    held.release().await;
     let removal = removed?;
-    drop(locks);
     let parts = removal.remove_parts(&plane.store).await.map_err(from_store_error)?;
     for run in runs {
         info!(%run, "run removed");
     }
     Ok(to_wire(&removal.with_removed(&parts)))
+}
+
+/// Runs that are held while they are removed.
+#[derive(Default)]
+struct HeldRuns {
+    locks: Vec<LockedRun>,
+    claims: Vec<Claim>,
+}
+
+impl HeldRuns {
+    /// Locks each run of a coordinator, and claims each run of a command.
+    async fn hold_all(&mut self, plane: &Arc<ControlPlane>, runs: &[RunName]) -> Result<(), Status> {
+        for run in runs {
+            let record = run_lookup::read_record(plane, run.as_str()).await?;
+            if record.is_managed_by_coordinator() {
+                self.locks.push(lock_ended(plane, run).await?);
+            } else {
+                self.claims.push(Claim::acquire(&plane.store, run).await.map_err(from_claim_error)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Releases the runs, also if not all could be held: a claim of this process, which lives on, would keep commands from
+    /// the run.
+    async fn release(self) {
+        for claim in self.claims {
+            claim.release().await;
+        }
+    }
 }
 
 /// Locks a run of this coordinator that must have ended.
