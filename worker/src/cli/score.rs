@@ -141,11 +141,11 @@ fn print_report(report: &InferenceReport, decode_threads: usize) {
         report.pictures_per_second()
     ));
     note(format_args!(
-        "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {}",
+        "time: device {:.0}%, waiting for input {:.0}%; reading {:.1} s, decoding {:.1} s on {} threads",
         share(report.device),
         share(report.waiting),
         report.fetching.as_secs_f64(),
         report.decoding.as_secs_f64(),
-        counted(decode_threads, "thread")
+        decode_threads
     ));
 }
