@@ -23,6 +23,7 @@ pub mod picture_limits;
 pub mod plan;
 pub mod registry;
 pub mod report;
+pub mod result_page;
 mod retryable_and_hint;
 pub mod run;
 pub mod run_process;

@@ -39,6 +39,11 @@ pub fn format_interval(low: Option<f64>, high: Option<f64>) -> String {
     low.zip(high).map_or("-".to_owned(), |(low, high)| format!("{low:.4} to {high:.4}"))
 }
 
+/// Returns the first digits of a fingerprint: enough to tell those of a store apart. JSON and CSV have all digits.
+pub fn short_fingerprint(fingerprint: &str) -> &str {
+    fingerprint.get(..12).unwrap_or(fingerprint)
+}
+
 /// Returns the p-value with four decimals, or `<0.0001`.
 pub fn format_p_value(p: f64) -> String {
     if p < 0.0001 { "<0.0001".to_owned() } else { format!("{p:.4}") }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dqa_pipelines::report::{self, Report, ReportError, ReportIntervals, ReportOptions, ReportTable, combine_runs};
+use dqa_pipelines::result_page::{TEXT_WIDTH, TableForm, TableStyle};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::correlations::CorrelationRow;
@@ -247,7 +248,7 @@ async fn every_measure_has_an_interval_or_the_reason_for_none() {
     let row = groups(&drawn, "all").next().unwrap();
     assert_eq!((row.srcc_interval.as_deref(), row.replicates, row.seed), (Some("bootstrap"), Some(200), Some(7)));
     assert!(row.srcc_monte_carlo_error.unwrap() > 0.0);
-    assert!(drawn.footnotes().contains("200 draws, seed 7; the ends of SRCC have a Monte-Carlo error of up to 0.0"));
+    assert!(drawn.footnotes()[0].contains("200 draws, seed 7; the ends of SRCC have a Monte-Carlo error of up to 0.0"));
 }
 
 #[tokio::test]
@@ -440,9 +441,17 @@ async fn text_tables_show_intervals_and_footnotes() {
     let record = synthetic::write(&store, "r", Shape { algorithms: 5, scenes: 60, ..SMALL }).await;
     let mut report = compute(&store, &record).await;
     report.correlations.retain(|row| row.group_kind != "scene_group");
-    let texts = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard]
-        .map(|table| report.text(table));
-    insta::assert_snapshot!(texts.join("\n") + &report.footnotes());
+    let tables = [ReportTable::Correlations, ReportTable::CrossDataset, ReportTable::Leaderboard];
+    let text = report.render(&tables, TableStyle::default());
+    assert!(text.lines().all(|line| line.chars().count() <= TEXT_WIDTH), "{text}");
+    insta::assert_snapshot!(text);
+    let latex = TableStyle { form: TableForm::Latex, is_wide: true, ..TableStyle::default() };
+    let latex = report.render(&[ReportTable::Leaderboard], latex);
+    assert_eq!(latex.matches("\\toprule").count(), 3, "{latex}");
+    assert!(
+        latex.contains("rank & within & group & algorithm & score & 95\\% interval & mos & scenes & pictures &"),
+        "{latex}"
+    );
     report.retain_dataset(&"set1".parse().unwrap()).unwrap();
     assert_eq!(report.csv(ReportTable::Leaderboard).lines().count(), 6);
     assert_eq!(report.json(ReportTable::Leaderboard).lines().count(), 5);

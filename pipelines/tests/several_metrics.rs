@@ -6,6 +6,7 @@
 use dqa_pipelines::metric::{Direction, MetricSpec};
 use dqa_pipelines::report::compare::{CompareOptions, CompareTable, compare};
 use dqa_pipelines::report::{self, Report, ReportError, ReportOptions, ReportTable, combine_runs, select_metric};
+use dqa_pipelines::result_page::TableStyle;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::comparisons::ComparisonRow;
@@ -127,7 +128,7 @@ async fn each_metric_is_reported_as_if_it_were_alone() {
     let texts = |report: &Report| {
         let tables =
             [ReportTable::Correlations, ReportTable::Leaderboard, ReportTable::Comparisons, ReportTable::CrossDataset];
-        tables.map(|table| report.text(table)).concat() + &report.footnotes()
+        report.render(&tables, TableStyle::default())
     };
     assert_eq!(texts(&clip_dqa), texts(&before));
     let blur = record.for_metric(&metric("blur", Direction::Lower));
@@ -160,8 +161,8 @@ async fn texts_name_each_metric_and_its_direction() {
     add_metric(&store, &mut record, &metric("blur", Direction::Lower), sees).await;
     let mut report = compute(&store, &record).await;
     report.correlations.retain(report::is_in_summary);
-    let tables = [ReportTable::Correlations, ReportTable::Leaderboard].map(|table| report.text(table));
-    insta::assert_snapshot!(tables.join("\n") + &report.footnotes());
+    let tables = [ReportTable::Correlations, ReportTable::Leaderboard];
+    insta::assert_snapshot!(report.render(&tables, TableStyle::default()));
     let error = report.retain_metric(&"niqe".parse().unwrap()).unwrap_err().to_string();
     assert_eq!(error, "run `r` has no metric `niqe`; it has clip-dqa, blur");
 }

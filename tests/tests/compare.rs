@@ -43,7 +43,7 @@ fn runs_are_side_by_side_with_paired_differences() {
     let dir = setup();
     let output = compare(&dir, &["both", "local"]).exits_with(0);
     assert!(
-        output.stdout.starts_with("A  both   model model, prompts model/prompts.safetensors, views "),
+        output.stdout.starts_with("A  both   model model, prompts model/prompts.safetensors, views\n          sees="),
         "{}",
         output.stdout
     );

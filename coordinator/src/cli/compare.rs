@@ -8,11 +8,13 @@ use clap::builder::BoolishValueParser;
 use dqa_pipelines::names::{DatasetName, MetricName};
 use dqa_pipelines::report::compare::{self, CompareError, CompareOptions, CompareTable, RunComparison};
 use dqa_pipelines::report::{require_complete, select_metric};
-use dqa_service::program::{ExitStatus, OutputFormat, note, with_own_hint};
+use dqa_pipelines::result_page::{Emphasis, TableStyle};
+use dqa_service::program::{ExitStatus, note, with_own_hint};
 
 use super::args::StoreArgs;
 use super::local_only;
 use super::output::{PartialFile, print_text};
+use super::result_format::{ResultForm, ResultFormatArgs};
 use super::run_selector::RunsSelector;
 
 /// Compares runs over the same pictures: which agrees better with the labels, and whether they rank the algorithms
@@ -43,9 +45,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_TABLE", value_enum, value_name = "TABLE")]
     table: Option<CompareTableArg>,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    #[command(flatten)]
+    result: ResultFormatArgs,
 
     /// File to write the results to [default: standard output].
     #[arg(long, env = "DQA_OUTPUT", value_name = "FILE")]
@@ -95,10 +96,14 @@ fn text(args: &Args, compared: &RunComparison) -> String {
         CompareTableArg::Agreement => CompareTable::Agreement,
         CompareTableArg::Leaderboards => CompareTable::Leaderboards,
     });
-    match args.format {
-        OutputFormat::Table => compared.text(table.as_ref().map_or(&all, std::slice::from_ref)),
-        OutputFormat::Json => compared.json(table.unwrap_or(CompareTable::Agreement)),
-        OutputFormat::Csv => compared.csv(table.unwrap_or(CompareTable::Agreement)),
+    match args.result.form() {
+        ResultForm::Tables(style) => {
+            // A file has no escape sequences.
+            let emphasis = if args.output.is_some() { Emphasis::Asterisk } else { style.emphasis };
+            compared.render(table.as_ref().map_or(&all, std::slice::from_ref), TableStyle { emphasis, ..style })
+        }
+        ResultForm::Json => compared.json(table.unwrap_or(CompareTable::Agreement)),
+        ResultForm::Csv => compared.csv(table.unwrap_or(CompareTable::Agreement)),
     }
 }
 

@@ -1,16 +1,15 @@
 //! `dqa-coord metrics`: lists the metrics, which of their values are better, what they need, and their fingerprints.
 
-use std::io::{Write, stdout};
-
 use dqa_metrics::{Metric, Parameters};
 use dqa_pipelines::metric::{CLIP_DQA, MetricSpec};
-use dqa_pipelines::text_table::Alignment::{Left, Right};
-use dqa_pipelines::text_table::format_rows;
+use dqa_pipelines::result_page::{Column, ResultPage, ResultTable, TableStyle};
+use dqa_pipelines::text_table::short_fingerprint;
 use dqa_service::metric_args::ParameterArgs;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 use serde::Serialize;
 
-use super::output::print_rows;
+use super::output::{print_rows, print_text};
+use super::result_format::{ResultForm, ResultFormatArgs};
 
 /// Lists the metrics that pictures can be scored by.
 #[derive(clap::Args)]
@@ -18,9 +17,8 @@ pub(super) struct Args {
     #[command(flatten)]
     parameters: ParameterArgs,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    #[command(flatten)]
+    result: ResultFormatArgs,
 }
 
 #[derive(Default, Serialize)]
@@ -39,9 +37,10 @@ struct MetricRow {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let parameters = args.parameters.read()?.map(|file| file.parameters).unwrap_or_default();
     let rows = rows(&parameters);
-    match args.format {
-        OutputFormat::Table => print_table(&rows)?,
-        format => print_rows(&rows, format)?,
+    match args.result.form() {
+        ResultForm::Tables(style) => print_tables(&rows, style)?,
+        ResultForm::Json => print_rows(&rows, OutputFormat::Json)?,
+        ResultForm::Csv => print_rows(&rows, OutputFormat::Csv)?,
     }
     Ok(ExitStatus::All)
 }
@@ -73,16 +72,23 @@ fn rows(parameters: &Parameters) -> Vec<MetricRow> {
     std::iter::once(clip_dqa).chain(classic).collect()
 }
 
-fn print_table(rows: &[MetricRow]) -> Result<(), OutputError> {
-    let header = ["metric", "better", "needs", "smallest side", "fingerprint", "what it is"];
-    let cells = rows.iter().map(|row| {
-        let side = row.smallest_side.map_or("-".to_owned(), |side| side.to_string());
-        let fingerprint = row.fingerprint.as_deref().map_or("-", |digits| &digits[..12]);
-        [&row.metric, row.better, row.needs, &side, fingerprint, row.title].map(str::to_owned).to_vec()
-    });
-    let table: Vec<Vec<String>> = std::iter::once(header.map(str::to_owned).to_vec()).chain(cells).collect();
-    let text = format_rows(&table, &[Left, Left, Left, Right, Left, Left]);
-    let mut out = stdout().lock();
-    writeln!(out, "{}", text.trim_end())?;
-    Ok(out.flush()?)
+fn print_tables(rows: &[MetricRow], style: TableStyle) -> Result<(), OutputError> {
+    let column = |cell: &dyn Fn(&MetricRow) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+    let side = |row: &MetricRow| row.smallest_side.map_or("-".to_owned(), |side| side.to_string());
+    let fingerprint = |row: &MetricRow| {
+        row.fingerprint.as_deref().map_or("-".to_owned(), |digits| short_fingerprint(digits).to_owned())
+    };
+    let mut page = ResultPage::new(style);
+    page.table(&ResultTable::new(
+        "",
+        vec![
+            Column::left("metric", column(&|row| row.metric.clone())),
+            Column::left("better", column(&|row| row.better.to_owned())),
+            Column::left("needs", column(&|row| row.needs.to_owned())),
+            Column::right("smallest side", column(&side)).left_out(1).meaning("in pixels"),
+            Column::left("fingerprint", column(&fingerprint)).left_out(2),
+            Column::left("what it is", column(&|row| row.title.to_owned())),
+        ],
+    ));
+    print_text(&page.finish())
 }

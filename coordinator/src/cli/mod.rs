@@ -24,6 +24,7 @@ mod query;
 mod redefine_args;
 mod report;
 mod resource_args;
+mod result_format;
 mod run_selector;
 mod run_summary;
 mod run_table;

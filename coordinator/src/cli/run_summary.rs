@@ -5,6 +5,7 @@
 use std::io::{BufWriter, Write, stdout};
 use std::time::Duration;
 
+use dqa_pipelines::result_page::hanging;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::run::RunState;
 #[cfg(feature = "cluster")]
@@ -12,6 +13,7 @@ use dqa_pipelines::run_progress::Progress;
 use dqa_pipelines::status::RunStatus;
 #[cfg(feature = "cluster")]
 use dqa_pipelines::status::shortfall;
+use dqa_pipelines::text_table::short_fingerprint;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat};
 use indicatif::HumanDuration;
 use serde::Serialize;
@@ -155,14 +157,14 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     writeln!(out, "run          {} ({})", run.run, run.state)?;
     for (label, names) in [("data sets", &run.datasets), ("algorithms", &run.algorithms), ("metrics", &run.metrics)] {
         if !names.is_empty() {
-            writeln!(out, "{label:12} {}", names.replace(',', ", "))?;
+            write!(out, "{}", hanging(&format!("{label:13}"), &names.replace(',', ", ")))?;
         }
     }
     if !run.model.is_empty() {
-        writeln!(out, "model        {}", run.model)?;
+        write!(out, "{}", hanging("model        ", &run.model))?;
         writeln!(out, "prompts      {}", run.prompts.as_deref().unwrap_or("handcrafted"))?;
-        writeln!(out, "views        {}", run.views)?;
-        writeln!(out, "fingerprint  {}", run.fingerprint)?;
+        write!(out, "{}", hanging("views        ", &run.views))?;
+        writeln!(out, "fingerprint  {}", short_fingerprint(&run.fingerprint))?;
     }
     writeln!(out, "shards       {} of {}", run.shards_done, run.shards)?;
     for (count, label) in
@@ -183,13 +185,13 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     }
     writeln!(out, "updated      {}", whole_seconds(&run.updated))?;
     if let Some(conductor) = &run.conductor {
-        writeln!(out, "worked on    by {conductor}")?;
+        write!(out, "{}", hanging("worked on    ", &format!("by {conductor}")))?;
     }
     if let Some(failure) = &run.failure {
-        writeln!(out, "because      {failure}")?;
+        write!(out, "{}", hanging("because      ", failure))?;
     }
     if let Some(hint) = &run.hint {
-        writeln!(out, "hint         {hint}")?;
+        write!(out, "{}", hanging("hint         ", hint))?;
     }
     Ok(out.flush()?)
 }

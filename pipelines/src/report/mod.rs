@@ -45,7 +45,6 @@ pub use error::ReportError;
 pub use held_out::{HELD_OUT, SEEN, is_in_summary};
 pub use metric_choice::select_metric;
 pub use metric_comparison::MetricTables;
-pub use metrics_text::Emphasis;
 pub use options::ReportOptions;
 pub use report_text::ReportTable;
 pub use require_complete::{check_complete, require_complete};

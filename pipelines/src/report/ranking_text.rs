@@ -1,4 +1,4 @@
-//! Leaderboards and comparisons as text for a terminal. The text says what is ranked, how it was tested, and where
+//! Leaderboards and comparisons as tables for people. They say what is ranked, how it was tested, and where
 //! there are too few scenes to show a difference.
 
 use std::fmt::Write;
@@ -6,33 +6,40 @@ use std::fmt::Write;
 use super::Report;
 use crate::count_text::counted;
 use crate::metric::Direction;
+use crate::result_page::{Column, ResultPage, ResultTable};
 use crate::tables::comparisons::ComparisonRow;
 use crate::tables::leaderboard::LeaderboardRow;
-use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
+use crate::text_table::{format_interval, format_number, format_p_value};
 use dqa_stats::SignificanceTest;
-
-use Alignment::{Left, Right};
 
 /// With fewer common scenes no test of a pair can be significant at 5%: the smallest p of five scenes is 0.0625.
 const FEW_SCENES: u64 = 6;
 
-/// A column: heading, alignment and cells.
-type Column = (&'static str, Alignment, Vec<String>);
-
 impl Report {
-    pub(super) fn leaderboard_text(&self) -> String {
-        let mut text = String::new();
+    pub(super) fn add_leaderboard(&self, page: &mut ResultPage) {
         for board in self.leaderboard.chunk_by(|a, b| (&a.metric, &a.dataset) == (&b.metric, &b.dataset)) {
-            let _ =
-                writeln!(text, "Leaderboard{}: {}", self.by_metric(&board[0].metric), dataset_title(&board[0].dataset));
-            text += &components_text(board);
-            text += &self.scenes_text(&board[0]);
-            text.push('\n');
+            let (metric, dataset) = (self.by_metric(&board[0].metric), dataset_title(&board[0].dataset));
+            self.add_components(page, &format!("Leaderboard{metric}: {dataset}"), board);
+            page.line("", &self.scenes_text(&board[0]));
         }
-        if !text.is_empty() {
-            text += &self.leaderboard_foot();
+        if !self.leaderboard.is_empty() {
+            self.add_leaderboard_notes(page);
         }
-        text
+    }
+
+    /// Adds the table of each component, and of the algorithms without a score.
+    fn add_components(&self, page: &mut ResultPage, title: &str, board: &[LeaderboardRow]) {
+        let connected = board.iter().filter_map(|row| row.component).max().unwrap_or(0);
+        if connected < 2 {
+            page.table(&self.board_table(title, board));
+            return;
+        }
+        for (index, part) in board.chunk_by(|a, b| a.component == b.component).enumerate() {
+            if part[0].component.is_some_and(|component| component > 1) {
+                page.line("", "No scenes connect these with the algorithms above: they have ranks of their own.");
+            }
+            page.table(&self.board_table(if index == 0 { title } else { "" }, part));
+        }
     }
 
     /// Returns the number of common scenes that the comparisons are based on, if it is not the same for all.
@@ -53,12 +60,74 @@ impl Report {
         if ranked_rows().any(is_few) {
             let _ = write!(text, " *: fewer than {FEW_SCENES} with at least one of the others.");
         }
-        text + "\n"
+        text
     }
 
-    fn leaderboard_foot(&self) -> String {
-        let level = self.options.ranking().level;
-        let better = if self.names_metrics() { "better" } else { "higher" };
+    fn add_leaderboard_notes(&self, page: &mut ResultPage) {
+        let has = |condition: fn(&LeaderboardRow) -> bool| self.leaderboard.iter().any(condition);
+        if has(|row| row.rank_group.as_deref() == Some(super::leaderboard::NOT_TESTABLE)) {
+            page.meaning(
+                super::leaderboard::NOT_TESTABLE,
+                "the common scenes are too few to show any difference; it does not mean that there is none",
+            );
+        }
+        if has(|row| row.interval_missing.as_deref() == Some("too_few_scenes")) {
+            page.note("There is no interval below 5 scenes.");
+        }
+        if has(|row| row.gain.is_some()) && has(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
+            page.note("Where lower is better, a gain below 0 is an improvement.");
+        }
+        if has(|row| row.dataset.is_none()) {
+            page.note(
+                "Over all data sets, intervals and p are of these data sets: they do not speak of data sets in general.",
+            );
+        }
+    }
+
+    fn board_table(&self, title: &str, board: &[LeaderboardRow]) -> ResultTable {
+        let column = |cell: &dyn Fn(&LeaderboardRow) -> String| board.iter().map(cell).collect::<Vec<String>>();
+        let level = self.options.ranking().level * 100.0;
+        let within = |row: &LeaderboardRow| {
+            row.rank_best.zip(row.rank_worst).map_or("-".to_owned(), |(best, worst)| format!("{best}-{worst}"))
+        };
+        let mut columns = vec![
+            Column::right("rank", column(&|row| row.rank.map_or("-".to_owned(), |rank| rank.to_string()))),
+            Column::right("within", column(&within)).meaning(format!("ranks still plausible at {level:.0}%")),
+            Column::left("group", column(&|row| row.rank_group.clone().unwrap_or_default()))
+                .meaning("algorithms that share a letter do not differ significantly"),
+            Column::left("algorithm", column(&|row| row.algorithm.clone())),
+            Column::right("score", column(&|row| format_number(row.adjusted_score))).meaning(
+                "the mean over all scenes; scenes that an algorithm lacks are filled in by the fit score = \
+                 algorithm + scene",
+            ),
+            Column::right(
+                "95% interval",
+                column(&|row| format_interval(row.adjusted_score_low, row.adjusted_score_high)),
+            ),
+        ];
+        if board.iter().any(|row| format_number(row.mean_score) != format_number(row.adjusted_score)) {
+            columns.push(Column::right("own mean", column(&|row| format_number(row.mean_score))).left_out(4));
+        }
+        if board.iter().any(|row| row.gain.is_some()) {
+            let gain = "the score less that of the hazy input, which is not ranked; paired over scenes";
+            columns.push(Column::right("gain", column(&|row| format_number(row.gain))).left_out(2).meaning(gain));
+            let interval = column(&|row| format_interval(row.gain_low, row.gain_high));
+            columns.push(Column::right("95% interval of gain", interval).left_out(8));
+        }
+        columns.extend([
+            Column::right("mos", column(&|row| format_number(row.mean_mos))).left_out(6),
+            Column::right("scenes", column(&|row| format!("{}{}", row.scenes, if is_few(row) { "*" } else { "" })))
+                .left_out(3),
+            Column::right("pictures", column(&|row| row.pictures.to_string())).left_out(7),
+            Column::right("failed", column(&|row| row.failed.to_string())).left_out(5),
+            Column::right("p next", column(&|row| row.p_next.map_or("-".to_owned(), format_p_value)))
+                .left_out(1)
+                .meaning(self.p_next_meaning()),
+        ]);
+        ResultTable::new(title, columns)
+    }
+
+    fn p_next_meaning(&self) -> String {
         let test = match self.options.test {
             SignificanceTest::MaxDifference => {
                 "flipped signs of scenes' deviations, largest difference of all pairs, step-down (Westfall and Young)"
@@ -68,53 +137,56 @@ impl Report {
             }
             SignificanceTest::Wilcoxon => "Wilcoxon's signed ranks over the scenes that both have, Holm's correction",
         };
-        let mut text = format!(
-            "score: the mean over all scenes; scenes that an algorithm lacks are filled in by the fit score = algorithm + scene.\n\
-             within: the ranks that are not ruled out. group: algorithms that share a\n\
-             letter do not differ significantly. p next: of the score being {better} than that of the next rank, two-sided,\n\
-             corrected for all pairs ({test}; {:.0}%).\n",
-            (1.0 - level) * 100.0
-        );
-        if self.leaderboard.iter().any(|row| row.rank_group.as_deref() == Some(super::leaderboard::NOT_TESTABLE)) {
-            text += "not testable: the common scenes are too few to show any difference; it does not mean that there is none.\n";
-        }
-        if self.leaderboard.iter().any(|row| row.interval_missing.as_deref() == Some("too_few_scenes")) {
-            text += "There is no interval below 5 scenes.\n";
-        }
-        if self.leaderboard.iter().any(|row| row.gain.is_some()) {
-            text += "gain: the score less that of the hazy input, which is not ranked; paired over scenes.\n";
-            if self.leaderboard.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
-                text += "Where lower is better, a gain below 0 is an improvement.\n";
-            }
-        }
-        if self.leaderboard.iter().any(|row| row.dataset.is_none()) {
-            text += "Over all data sets, intervals and p are of these data sets: they do not speak of data sets in general.\n";
-        }
-        text
+        let error_rate = (1.0 - self.options.ranking().level) * 100.0;
+        format!(
+            "p-value against the algorithm one rank below: two-sided, corrected for all pairs; {test}; {error_rate:.0}%"
+        )
     }
 
-    pub(super) fn comparisons_text(&self) -> String {
-        let mut text = String::new();
+    pub(super) fn add_comparisons(&self, page: &mut ResultPage) {
         for pairs in self.comparisons.chunk_by(|a, b| (&a.metric, &a.dataset) == (&b.metric, &b.dataset)) {
             let (metric, dataset) = (self.by_metric(&pairs[0].metric), dataset_title(&pairs[0].dataset));
-            let _ = writeln!(text, "Comparisons{metric}: {dataset}\n{}", pairs_text(pairs));
+            page.table(&self.pairs_table(format!("Comparisons{metric}: {dataset}"), pairs));
         }
-        if !text.is_empty() {
-            let _ = writeln!(
-                text,
-                "difference: of the scores, with the interval of this pair alone. superiority: share of the common scenes in which \
-                 the\nfirst is better. corrected: p for all testable pairs, by the test {}. detectable: the difference that is \
-                 found\nwith a power of 80%.",
-                self.options.test.as_str()
-            );
-        }
+    }
+
+    fn pairs_table(&self, title: String, pairs: &[ComparisonRow]) -> ResultTable {
+        let column = |cell: &dyn Fn(&ComparisonRow) -> String| pairs.iter().map(cell).collect::<Vec<String>>();
+        let p = |p: Option<f64>| p.map_or("-".to_owned(), format_p_value);
+        let finding = |row: &ComparisonRow| match (row.significant, row.testable) {
+            (true, _) => "differ".to_owned(),
+            (false, true) => "not shown".to_owned(),
+            (false, false) => super::leaderboard::NOT_TESTABLE.to_owned(),
+        };
+        let mut columns = vec![
+            Column::left("algorithm", column(&|row| row.algorithm_a.clone())),
+            Column::left("less", column(&|row| row.algorithm_b.clone())),
+            Column::right("scenes", column(&|row| row.common_scenes.to_string())).left_out(4),
+            Column::right("difference", column(&|row| format_number(Some(row.difference))))
+                .meaning("of the scores, with the interval of this pair alone"),
+            Column::right("95% interval", column(&|row| format_interval(row.difference_low, row.difference_high)))
+                .left_out(1),
+            Column::right("rank-biserial", column(&|row| format_number(row.rank_biserial))).left_out(9),
+            Column::right("superiority", column(&|row| format_number(row.probability_of_superiority)))
+                .left_out(5)
+                .meaning("share of the common scenes in which the first is better"),
+            Column::right("p", column(&|row| format_p_value(row.p))).left_out(7),
+            Column::right("smallest p", column(&|row| format_p_value(row.p_smallest))).left_out(8),
+            Column::right("corrected", column(&|row| p(row.p_corrected)))
+                .left_out(2)
+                .meaning(format!("p for all testable pairs, by the test {}", self.options.test.as_str())),
+            Column::right("detectable", column(&|row| format_number(row.minimum_detectable_difference)))
+                .left_out(6)
+                .meaning("the difference that is found with a power of 80%"),
+        ];
         if let Some(margin) = self.options.margin {
-            let _ = writeln!(
-                text,
-                "equivalent: p that the difference is {margin} or more (two one-sided t tests, Holm's correction)."
-            );
+            let equivalent = column(&|row| p(row.equivalence_p_corrected));
+            columns.push(Column::right("equivalent", equivalent).left_out(3).meaning(format!(
+                "p that the difference is {margin} or more (two one-sided t tests, Holm's correction)"
+            )));
         }
-        text
+        columns.push(Column::left("finding", column(&finding)));
+        ResultTable::new(title, columns)
     }
 }
 
@@ -124,90 +196,4 @@ fn dataset_title(dataset: &Option<String>) -> &str {
 
 fn is_few(row: &LeaderboardRow) -> bool {
     row.common_scenes.is_some_and(|scenes| scenes < FEW_SCENES)
-}
-
-/// Returns the table of each component, and of the algorithms without a score.
-fn components_text(board: &[LeaderboardRow]) -> String {
-    let mut text = String::new();
-    let connected = board.iter().filter_map(|row| row.component).max().unwrap_or(0);
-    if connected < 2 {
-        return board_text(board);
-    }
-    for part in board.chunk_by(|a, b| a.component == b.component) {
-        if part[0].component.is_some_and(|component| component > 1) {
-            text += "No scenes connect these with the algorithms above: they have ranks of their own.\n";
-        }
-        text += &board_text(part);
-    }
-    text
-}
-
-fn board_text(board: &[LeaderboardRow]) -> String {
-    let column = |context, side, cell: &dyn Fn(&LeaderboardRow) -> String| -> Column {
-        (context, side, board.iter().map(cell).collect())
-    };
-    let within = |row: &LeaderboardRow| match row.rank_best.zip(row.rank_worst) {
-        Some((best, worst)) => format!("{best}-{worst}"),
-        None => "-".to_owned(),
-    };
-    let mut columns = vec![
-        column("rank", Right, &|row| row.rank.map_or("-".to_owned(), |rank| rank.to_string())),
-        column("within", Right, &within),
-        column("group", Left, &|row| row.rank_group.clone().unwrap_or_default()),
-        column("algorithm", Left, &|row| row.algorithm.clone()),
-        column("score", Right, &|row| format_number(row.adjusted_score)),
-        column("95% interval", Right, &|row| format_interval(row.adjusted_score_low, row.adjusted_score_high)),
-    ];
-    if board.iter().any(|row| format_number(row.mean_score) != format_number(row.adjusted_score)) {
-        columns.push(column("own mean", Right, &|row| format_number(row.mean_score)));
-    }
-    if board.iter().any(|row| row.gain.is_some()) {
-        columns.push(column("gain", Right, &|row| format_number(row.gain)));
-        columns.push(column("95% interval", Right, &|row| format_interval(row.gain_low, row.gain_high)));
-    }
-    columns.extend([
-        column("mos", Right, &|row| format_number(row.mean_mos)),
-        column("scenes", Right, &|row| format!("{}{}", row.scenes, if is_few(row) { "*" } else { "" })),
-        column("pictures", Right, &|row| row.pictures.to_string()),
-        column("failed", Right, &|row| row.failed.to_string()),
-        column("p next", Right, &|row| row.p_next.map_or("-".to_owned(), format_p_value)),
-    ]);
-    table(&columns)
-}
-
-fn pairs_text(pairs: &[ComparisonRow]) -> String {
-    let column = |context, side, cell: &dyn Fn(&ComparisonRow) -> String| -> Column {
-        (context, side, pairs.iter().map(cell).collect())
-    };
-    let p = |p: Option<f64>| p.map_or("-".to_owned(), format_p_value);
-    let finding = |row: &ComparisonRow| match (row.significant, row.testable) {
-        (true, _) => "differ",
-        (false, true) => "not shown",
-        (false, false) => super::leaderboard::NOT_TESTABLE,
-    };
-    let mut columns = vec![
-        column("algorithm", Left, &|row| row.algorithm_a.clone()),
-        column("less", Left, &|row| row.algorithm_b.clone()),
-        column("scenes", Right, &|row| row.common_scenes.to_string()),
-        column("difference", Right, &|row| format_number(Some(row.difference))),
-        column("95% interval", Right, &|row| format_interval(row.difference_low, row.difference_high)),
-        column("rank-biserial", Right, &|row| format_number(row.rank_biserial)),
-        column("superiority", Right, &|row| format_number(row.probability_of_superiority)),
-        column("p", Right, &|row| format_p_value(row.p)),
-        column("smallest p", Right, &|row| format_p_value(row.p_smallest)),
-        column("corrected", Right, &|row| p(row.p_corrected)),
-        column("detectable", Right, &|row| format_number(row.minimum_detectable_difference)),
-    ];
-    if pairs.iter().any(|row| row.equivalence_margin.is_some()) {
-        columns.push(column("equivalent", Right, &|row| p(row.equivalence_p_corrected)));
-    }
-    columns.push(column("finding", Left, &|row| finding(row).to_owned()));
-    table(&columns)
-}
-
-fn table(columns: &[Column]) -> String {
-    let rows = columns.first().map_or(0, |column| column.2.len());
-    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(|column| column.0.to_owned()).collect()];
-    lines.extend((0..rows).map(|row| columns.iter().map(|column| column.2[row].clone()).collect()));
-    format_rows(&lines, &columns.iter().map(|column| column.1).collect::<Vec<_>>())
 }

@@ -1,21 +1,19 @@
-//! The report tables as text for a terminal, JSON and CSV. The text shows what a reader needs to judge a number: the
+//! The report tables as pages for people, JSON and CSV. A page shows what a reader needs to judge a number: the
 //! number of pictures, the interval, the model.
-
-use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::metrics_text::{self, Emphasis};
+use super::metrics_text;
 use super::{EXBEDDE, Report, ReportIntervals, VQEG, held_out, metric_choice};
 use crate::count_text::counted;
 use crate::metric::{Direction, MetricSpec};
+use crate::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use crate::tables::comparisons;
 use crate::tables::correlations::{self, CorrelationRow};
 use crate::tables::cross_dataset::{self, CrossDatasetRow};
 use crate::tables::leaderboard::{self, LeaderboardRow};
 use crate::tables::{metric_differences, metric_disagreements, metric_matrix, metric_ranks, metrics};
-use crate::text_table::Alignment::{Left, Right};
-use crate::text_table::{format_interval, format_number, format_rows};
+use crate::text_table::{format_interval, format_number, short_fingerprint};
 use dqa_stats::GROUP_PICTURES_MIN;
 
 /// One of the tables of a report.
@@ -79,47 +77,53 @@ impl Report {
         String::from_utf8(bytes).expect("what was written is text")
     }
 
-    /// Returns a table as aligned text with `*` after the best values. It is empty if the table has nothing to show.
+    /// Returns a table as text for a terminal, without the footnotes. It is empty if the table has nothing to show.
     pub fn text(&self, table: ReportTable) -> String {
-        self.text_with(table, Emphasis::Asterisk)
+        let mut page = ResultPage::new(TableStyle::default());
+        self.add_table(&mut page, table);
+        page.finish()
     }
 
-    /// Returns a table as [`Report::text`] does, with another mark of the best values.
-    pub fn text_with(&self, table: ReportTable, emphasis: Emphasis) -> String {
+    /// Returns tables for people to read, followed once by the meaning of their columns and by the footnotes.
+    pub fn render(&self, tables: &[ReportTable], style: TableStyle) -> String {
+        let mut page = ResultPage::new(style);
+        tables.iter().for_each(|table| self.add_table(&mut page, *table));
+        self.footnotes().iter().for_each(|note| page.note(note));
+        page.finish()
+    }
+
+    fn add_table(&self, page: &mut ResultPage, table: ReportTable) {
         match table {
-            ReportTable::Correlations => self.correlations_text(),
-            ReportTable::Leaderboard => self.leaderboard_text(),
-            ReportTable::Comparisons => self.comparisons_text(),
-            ReportTable::CrossDataset => self.cross_dataset_text(),
-            ReportTable::Metrics => metrics_text::metrics(&self.metrics, emphasis),
-            ReportTable::MetricDifferences => metrics_text::differences(&self.metrics),
-            ReportTable::MetricMatrix => metrics_text::matrix(&self.metrics),
-            ReportTable::MetricRanks => metrics_text::ranks(&self.metrics),
-            ReportTable::MetricDisagreements => metrics_text::disagreements(&self.metrics),
+            ReportTable::Correlations => self.add_correlations(page),
+            ReportTable::Leaderboard => self.add_leaderboard(page),
+            ReportTable::Comparisons => self.add_comparisons(page),
+            ReportTable::CrossDataset => self.add_cross_dataset(page),
+            ReportTable::Metrics => metrics_text::add_all(page, &self.metrics),
+            ReportTable::MetricDifferences => metrics_text::add_differences(page, &self.metrics),
+            ReportTable::MetricMatrix => metrics_text::add_matrix(page, &self.metrics),
+            ReportTable::MetricRanks => metrics_text::add_ranks(page, &self.metrics),
+            ReportTable::MetricDisagreements => metrics_text::add_disagreements(page, &self.metrics),
         }
     }
 
-    fn correlations_text(&self) -> String {
+    fn add_correlations(&self, page: &mut ResultPage) {
         if self.correlations.is_empty() {
-            return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
+            page.line("", "Agreement with labels: none, as no picture with a score has a label");
+            return;
         }
-        let tables = self.correlations.chunk_by(|a, b| a.metric == b.metric).map(|rows| {
+        for rows in self.correlations.chunk_by(|a, b| a.metric == b.metric) {
             let title = format!("Agreement with labels{}", self.by_metric(&rows[0].metric));
-            let note = if self.names_metrics() { left_out_text(rows) } else { String::new() };
-            format!("{title}\n{}{note}", correlations_table(rows))
-        });
-        let tables: Vec<String> = tables.collect();
-        let mut text = format!(
-            "{}\nn: pictures with score and label. PLCC 4, PLCC 5: after a logistic fit of 4, 5 \
-             parameters to the row's own pictures\n(40, 50 or more); ~ where it did not converge. pairs: of two pictures of \
-             one scene, how often the score orders them as\nthe labels do.\n{}",
-            tables.join("\n"),
-            self.protocols_text()
-        );
-        if self.correlations.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
-            text += "Scores of which low values are good enter with the opposite sign: agreement is positive for every metric.\n";
+            page.table(&correlations_table(title, rows));
+            if self.names_metrics() {
+                add_left_out(page, rows);
+            }
         }
-        text
+        self.add_protocols(page);
+        if self.correlations.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
+            page.note(
+                "Scores of which low values are good enter with the opposite sign: agreement is positive for every metric.",
+            );
+        }
     }
 
     /// Returns whether texts name the metric of each table.
@@ -137,45 +141,42 @@ impl Report {
         }
     }
 
-    fn cross_dataset_text(&self) -> String {
-        if self.cross_dataset.is_empty() {
-            return String::new();
-        }
-        let tables = self.cross_dataset.chunk_by(|a, b| a.metric == b.metric).map(|rows| {
+    fn add_cross_dataset(&self, page: &mut ResultPage) {
+        for rows in self.cross_dataset.chunk_by(|a, b| a.metric == b.metric) {
             let title = "Do data sets rank the algorithms alike? Correlations of the algorithms' means";
-            format!("{title}{}\n{}", self.by_metric(&rows[0].metric), cross_dataset_table(rows))
-        });
-        tables.collect::<Vec<String>>().join("\n")
+            page.table(&cross_dataset_table(format!("{title}{}", self.by_metric(&rows[0].metric)), rows));
+        }
     }
 
     /// Returns the footnotes: the model, settings and failures that are needed to compare a number with another.
-    pub fn footnotes(&self) -> String {
+    pub fn footnotes(&self) -> Vec<String> {
         let (record, options) = (&self.record, self.options);
         let spec = &record.spec;
-        let mut text = match options.intervals {
+        let mut notes = vec![match options.intervals {
             ReportIntervals::Jackknife => {
-                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method.\n"
+                "95% intervals: Student's t over scenes; of correlations by jackknife, of pairs by Wilson's method."
                     .to_owned()
             }
             ReportIntervals::Bootstrap => format!(
-                "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.\n",
+                "95% intervals of correlations: bootstrap over scenes, {} draws, seed {}{}.",
                 options.replicates,
                 options.seed,
                 self.monte_carlo_error()
             ),
-        };
+        }];
         let named = self.names_metrics();
         if named {
-            let _ = writeln!(text, "run {}", record.name);
-            for metric in record.metrics() {
-                let _ = writeln!(text, "metric {}, fingerprint {}", metric_choice::title(&metric), metric.fingerprint);
-            }
+            notes.push(format!("run {}", record.name));
+            notes.extend(record.metrics().iter().map(|metric| {
+                let fingerprint = short_fingerprint(&metric.fingerprint);
+                format!("metric {}, fingerprint {fingerprint}", metric_choice::title(metric))
+            }));
         } else {
-            let _ = writeln!(text, "run {}, fingerprint {}", record.name, record.fingerprint);
+            notes.push(format!("run {}, fingerprint {}", record.name, short_fingerprint(&record.fingerprint)));
         }
         if record.metrics().iter().any(MetricSpec::is_clip_dqa) {
             let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
-            let _ = writeln!(text, "model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype);
+            notes.push(format!("model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype));
         }
         for metric in record.metrics() {
             let is_own = |row: &&LeaderboardRow| row.metric.as_deref() == Some(metric.name.as_str());
@@ -185,34 +186,34 @@ impl Report {
                 let score = if named { metric.name.as_str() } else { "score" };
                 let (have, are) = if failed == 1 { ("has", "is") } else { ("have", "are") };
                 let pictures = counted(failed, "picture");
-                let _ = writeln!(text, "failed: {pictures} {have} no {score} and {are} in no mean");
+                notes.push(format!("failed: {pictures} {have} no {score} and {are} in no mean"));
             }
         }
-        if let Some(remark) = &spec.remark {
-            let _ = writeln!(text, "NOTE: {remark}");
-        }
-        text + &held_out::training_notes(spec)
+        notes.extend(spec.remark.iter().map(|remark| format!("NOTE: {remark}")));
+        notes.extend(held_out::training_notes(spec).lines().map(str::to_owned));
+        notes
     }
 }
 
 impl Report {
     /// Explains the protocols that the table contains.
-    fn protocols_text(&self) -> String {
+    fn add_protocols(&self, page: &mut ResultPage) {
         let has = |protocol: &str| self.correlations.iter().any(|row| row.protocol == protocol);
-        let mut text = String::new();
         if has(VQEG) {
-            text += "by vqeg: the fit of published code (one descent from the usual start), to compare with published figures.\n";
+            let fit = "the fit of published code (one descent from the usual start), to compare with published figures";
+            page.meaning("by vqeg", fit);
         }
         if has(EXBEDDE) {
-            text += "by exbedde: mean over scenes, each of which is fitted alone; its n are the pictures of these scenes.\n";
+            let mean = "mean over scenes, each of which is fitted alone; its n are the pictures of these scenes";
+            page.meaning("by exbedde", mean);
         }
         if !self.names_metrics() {
-            text += &left_out_text(&self.correlations);
+            add_left_out(page, &self.correlations);
         }
         if has("mean_of_datasets") {
-            text += "means: over these data sets, which count as fixed; an interval says nothing of other data sets.\n";
+            let mean = "over these data sets, which count as fixed; an interval says nothing of other data sets";
+            page.meaning("means", mean);
         }
-        text
     }
 
     /// Returns the largest error of the bounds of SRCC intervals that is due to the finite number of draws.
@@ -227,70 +228,78 @@ impl Report {
     }
 }
 
-fn correlations_table(rows: &[CorrelationRow]) -> String {
-    let heads = ["pictures of", "n", "scenes", "SRCC", "95% interval", "KRCC", "PLCC", "PLCC 4", "PLCC 5", "pairs"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
-    lines.extend(rows.iter().map(agreement_line));
-    let mut alignments = [Right; 10];
-    alignments[0] = Left;
-    format_rows(&lines, &alignments)
+fn correlations_table(title: String, rows: &[CorrelationRow]) -> ResultTable {
+    let column = |cell: &dyn Fn(&CorrelationRow) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+    let fitted = |value: Option<f64>, status: &Option<String>| {
+        let open = status.as_deref() == Some("not_converged");
+        if open { format!("~{}", format_number(value)) } else { format_number(value) }
+    };
+    let fit = "after a logistic fit of 4, 5 parameters to the row's own pictures (40, 50 or more); ~ where it did not converge";
+    ResultTable::new(
+        title,
+        vec![
+            Column::left("pictures of", column(&group_label)),
+            Column::right("n", column(&|row| row.n.to_string())).meaning("pictures with score and label"),
+            Column::right("scenes", column(&|row| row.scenes.to_string())).left_out(3),
+            Column::right("SRCC", column(&|row| format_number(row.srcc))),
+            Column::right("95% interval", column(&agreement_interval)),
+            Column::right("KRCC", column(&|row| format_number(row.krcc))).left_out(2),
+            Column::right("PLCC", column(&|row| format_number(row.plcc))),
+            Column::right("PLCC 4", column(&|row| fitted(row.plcc_logistic4, &row.logistic4_status)))
+                .left_out(4)
+                .meaning(fit),
+            Column::right("PLCC 5", column(&|row| fitted(row.plcc_logistic5, &row.logistic5_status)))
+                .left_out(1)
+                .meaning(fit),
+            Column::right("pairs", column(&|row| format_number(row.pairwise_accuracy)))
+                .meaning("pairwise accuracy within a scene (0.5 = chance)"),
+        ],
+    )
 }
 
-fn cross_dataset_table(rows: &[CrossDatasetRow]) -> String {
-    let heads = ["by", "data set", "and", "algorithms", "SRCC", "KRCC", "PLCC"];
-    let mut lines = vec![heads.map(str::to_owned).to_vec()];
-    for row in rows {
-        let mut cells = vec![row.measure.clone(), row.dataset_a.clone(), row.dataset_b.clone()];
-        cells.push(row.algorithms.to_string());
-        cells.extend([row.srcc, row.krcc, row.plcc].map(format_number));
-        lines.push(cells);
-    }
-    format_rows(&lines, &[Left, Left, Left, Right, Right, Right, Right])
+fn cross_dataset_table(title: String, rows: &[CrossDatasetRow]) -> ResultTable {
+    let column = |cell: &dyn Fn(&CrossDatasetRow) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+    ResultTable::new(
+        title,
+        vec![
+            Column::left("by", column(&|row| row.measure.clone())),
+            Column::left("data set", column(&|row| row.dataset_a.clone())),
+            Column::left("and", column(&|row| row.dataset_b.clone())),
+            Column::right("algorithms", column(&|row| row.algorithms.to_string())),
+            Column::right("SRCC", column(&|row| format_number(row.srcc))),
+            Column::right("KRCC", column(&|row| format_number(row.krcc))).left_out(1),
+            Column::right("PLCC", column(&|row| format_number(row.plcc))),
+        ],
+    )
 }
 
-/// Returns a line that counts the scenes of one metric that exBeDDE's protocol leaves out. It is empty if there are none.
-fn left_out_text(rows: &[CorrelationRow]) -> String {
+/// Notes how many scenes of one metric exBeDDE's protocol leaves out, if any.
+fn add_left_out(page: &mut ResultPage, rows: &[CorrelationRow]) {
     let total = |count: fn(&CorrelationRow) -> Option<u64>| -> u64 {
         rows.iter().filter(|row| row.group_kind == "all").filter_map(count).sum()
     };
     let (small, constant) = (total(|row| row.scenes_too_small), total(|row| row.scenes_constant));
-    if small + constant == 0 {
-        return String::new();
+    if small + constant > 0 {
+        page.note(&format!(
+            "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal \
+             scores or labels ({} pictures in all).",
+            total(|row| row.left_out)
+        ));
     }
-    format!(
-        "left out by exbedde: {small} scenes with fewer than {GROUP_PICTURES_MIN} pictures, {constant} with equal scores or \
-         labels ({} pictures in all).\n",
-        total(|row| row.left_out)
-    )
 }
 
-fn agreement_line(row: &CorrelationRow) -> Vec<String> {
+fn group_label(row: &CorrelationRow) -> String {
     let overall_label = match (&row.dataset, row.protocol.as_str()) {
         (Some(dataset), "pooled") => dataset.clone(),
         (Some(dataset), protocol) => format!("{dataset} by {protocol}"),
         (None, "mean_by_pictures") => "mean by pictures".to_owned(),
         (None, _) => "mean of data sets".to_owned(),
     };
-    let fitted = |value: Option<f64>, status: &Option<String>| {
-        let open = status.as_deref() == Some("not_converged");
-        if open { format!("~{}", format_number(value)) } else { format_number(value) }
-    };
-    vec![
-        match (held_out::row_label(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
-            (None, _) => overall_label,
-            (Some(name), "pooled") => format!("  {name}"),
-            (Some(name), protocol) => format!("  {name} by {protocol}"),
-        },
-        row.n.to_string(),
-        row.scenes.to_string(),
-        format_number(row.srcc),
-        agreement_interval(row),
-        format_number(row.krcc),
-        format_number(row.plcc),
-        fitted(row.plcc_logistic4, &row.logistic4_status),
-        fitted(row.plcc_logistic5, &row.logistic5_status),
-        format_number(row.pairwise_accuracy),
-    ]
+    match (held_out::row_label(row).or(row.group_name.as_deref()), row.protocol.as_str()) {
+        (None, _) => overall_label,
+        (Some(name), "pooled") => format!("  {name}"),
+        (Some(name), protocol) => format!("  {name} by {protocol}"),
+    }
 }
 
 /// Returns the interval of SRCC, or the reason why it is missing.

@@ -1,12 +1,14 @@
 //! Conversions between this program's types and the messages of the protocol.
 
 use anyhow::{anyhow, bail};
-use dqa_pipelines::report::{ReportOptions, ReportTable};
+use dqa_pipelines::report::ReportTable;
 use dqa_proto::v1;
 use dqa_query::distributed::{GroupAgreement, GroupKind};
-use dqa_service::program::{OutputFormat, with_hint};
+use dqa_service::program::with_hint;
 
 use crate::cli::output::json_text;
+use crate::cli::report::ReportArgs;
+use crate::cli::result_format::ResultFormat;
 use crate::cli::run_summary::RunSummary;
 
 /// Returns the class of the device that a `--device` flag names.
@@ -35,22 +37,20 @@ pub(in crate::cli) fn table_to_wire(table: ReportTable) -> v1::Table {
 
 /// Returns the request for a report of a run as text. Without tables the coordinator answers with those that a run ends
 /// with.
-pub(in crate::cli) fn report_request(
-    run: String,
-    tables: &[v1::Table],
-    format: OutputFormat,
-    options: &ReportOptions,
-) -> v1::GetReportRequest {
-    let format = match format {
-        OutputFormat::Table => v1::TableFormat::Text,
-        OutputFormat::Json => v1::TableFormat::Json,
-        OutputFormat::Csv => v1::TableFormat::Csv,
+pub(in crate::cli) fn report_request(run: String, tables: &[v1::Table], report: &ReportArgs) -> v1::GetReportRequest {
+    let format = match report.result.format {
+        ResultFormat::Table => v1::TableFormat::Text,
+        ResultFormat::Json => v1::TableFormat::Json,
+        ResultFormat::Csv => v1::TableFormat::Csv,
+        ResultFormat::Markdown => v1::TableFormat::Markdown,
+        ResultFormat::Latex => v1::TableFormat::Latex,
     };
     v1::GetReportRequest {
         name: run,
         tables: tables.iter().map(|table| i32::from(*table)).collect(),
         format: format.into(),
-        options: json_text(options),
+        options: json_text(&report.options()),
+        wide: report.result.wide,
         ..v1::GetReportRequest::default()
     }
 }

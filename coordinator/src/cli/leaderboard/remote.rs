@@ -11,7 +11,7 @@ use crate::cli::output::print_text;
 pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
     let mut runs = find_runs(&mut client, &args.runs).await?.into_iter().map(|run| run.name);
     let first = runs.next().expect("at least one run is selected, or finding it is an error");
-    let request = report_request(first, &[v1::Table::Leaderboard], args.report.format, &args.report.options());
+    let request = report_request(first, &[v1::Table::Leaderboard], &args.report);
     let request = v1::GetReportRequest {
         more_runs: runs.collect(),
         metric: args.metric.as_ref().map(ToString::to_string).unwrap_or_default(),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use dqa_engine::models::{self, OpenedModel};
+use dqa_pipelines::result_page::hanging;
 use dqa_service::model_args::open_model;
 use dqa_service::program::{ExitStatus, OutputError};
 
@@ -77,7 +78,7 @@ fn print(description: &ModelDescription, format: DescriptionFormat) -> Result<()
         DescriptionFormat::Json => write_json(&mut out, description)?,
         DescriptionFormat::Table => {
             for (name, value) in table_rows(description) {
-                writeln!(out, "{name:13} {value}")?;
+                write!(out, "{}", hanging(&format!("{name:13} "), &value))?;
             }
         }
     }

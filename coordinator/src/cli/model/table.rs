@@ -2,6 +2,7 @@
 
 use super::description::{ModelDescription, PromptsDescription};
 use crate::cli::output::grouped_digits;
+use dqa_pipelines::text_table::short_fingerprint;
 
 /// A line: a name, which is empty on a line that continues the one above, and a value.
 type TableRow = (&'static str, String);
@@ -38,7 +39,10 @@ pub(super) fn table_rows(model: &ModelDescription) -> Vec<TableRow> {
             text.width, text.layers, text.heads, text.vocab, text.context, model.activation.text
         ),
     ));
-    rows.push(("weights", format!("{} (digest of configuration and tensors)", model.weights_digest)));
+    rows.push((
+        "weights",
+        format!("{} (digest of configuration and tensors)", short_fingerprint(&model.weights_digest)),
+    ));
     add_list(&mut rows, "trained on", model.training.lines().into_iter());
     rows.push(("kernels", format!("CPU: they fit ({} here)", model.kernels.cpu)));
     rows.push((
@@ -73,7 +77,7 @@ fn add_prompts(rows: &mut Vec<TableRow>, prompts: &PromptsDescription) {
     rows.push(("", tower("vision", learned.visual_len, learned.visual_depth)));
     rows.push(("words", format!("\"{}\" and \"{}\"", learned.bad, learned.good)));
     add_list(rows, "trained on", learned.training.lines().into_iter());
-    rows.push(("fingerprint", learned.fingerprint.clone()));
+    rows.push(("fingerprint", short_fingerprint(&learned.fingerprint).to_owned()));
     rows.push(("", format!("(of weights and prompts with the views {} in {})", learned.views, learned.dtype)));
 }
 

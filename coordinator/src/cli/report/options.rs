@@ -1,23 +1,21 @@
 //! The flags that control how a report is made and shown, shared by `report`, `leaderboard` and `submit`.
 
-use std::io::IsTerminal;
-
 use clap::{ValueEnum, value_parser};
-use dqa_pipelines::report::{self, Emphasis, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
+use dqa_pipelines::report::{self, REPLICATES_MIN, Report, ReportIntervals, ReportOptions, ReportTable};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_service::program::help::headings;
-use dqa_service::program::{OutputError, OutputFormat, note, with_own_hint};
+use dqa_service::program::{OutputError, note, with_own_hint};
 use dqa_stats::SignificanceTest;
 
 use crate::cli::output::print_text;
+use crate::cli::result_format::{ResultForm, ResultFormatArgs};
 
 /// How a report is made and shown.
 #[derive(Clone, Debug, clap::Args)]
 pub(in crate::cli) struct ReportArgs {
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
-    pub(in crate::cli) format: OutputFormat,
+    #[command(flatten)]
+    pub(in crate::cli) result: ResultFormatArgs,
 
     /// Method for the intervals of correlations [default: jackknife, or bootstrap if --replicates is given].
     #[arg(long, env = "DQA_INTERVALS", help_heading = headings::STATISTICS, value_enum, value_name = "METHOD")]
@@ -75,12 +73,6 @@ enum IntervalsArg {
     Bootstrap,
 }
 
-/// Returns how the best values are shown: bold on a terminal, unless NO_COLOR asks for plain text.
-fn emphasis() -> Emphasis {
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !is_plain { Emphasis::Bold } else { Emphasis::Asterisk }
-}
-
 impl ReportArgs {
     /// Makes the report that a run ends with: writes its tables to the store, and shows the summary's correlations and
     /// the leaderboard.
@@ -89,7 +81,8 @@ impl ReportArgs {
         report.correlations.retain(report::is_in_summary);
         let tables = [ReportTable::Correlations, ReportTable::Leaderboard];
         // JSON and CSV have one table.
-        Ok(self.show(&report, if self.format == OutputFormat::Table { &tables } else { &tables[1..] })?)
+        let is_page = matches!(self.result.form(), ResultForm::Tables(_));
+        Ok(self.show(&report, if is_page { &tables } else { &tables[1..] })?)
     }
 
     /// Makes a run's report, with its metrics beside those of other runs, and writes its tables to the store.
@@ -126,16 +119,12 @@ impl ReportArgs {
         }
     }
 
-    /// Shows tables of a report as text, or the first of them as JSON or CSV.
+    /// Shows tables of a report for people, or the first of them as JSON or CSV.
     pub(in crate::cli) fn show(&self, report: &Report, tables: &[ReportTable]) -> Result<(), OutputError> {
-        let text = match self.format {
-            OutputFormat::Json => report.json(tables[0]),
-            OutputFormat::Csv => report.csv(tables[0]),
-            OutputFormat::Table => {
-                let texts =
-                    tables.iter().map(|table| report.text_with(*table, emphasis())).filter(|text| !text.is_empty());
-                texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
-            }
+        let text = match self.result.form() {
+            ResultForm::Json => report.json(tables[0]),
+            ResultForm::Csv => report.csv(tables[0]),
+            ResultForm::Tables(style) => report.render(tables, style),
         };
         print_text(&text)
     }

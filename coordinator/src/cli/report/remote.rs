@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use dqa_proto::v1;
 use dqa_query::distributed::agreement_text;
-use dqa_service::program::{ExitStatus, OutputFormat, with_hint};
+use dqa_service::program::{ExitStatus, with_hint};
 
 use super::args::{Args, TableArg};
 use crate::cli::args::Engine;
@@ -11,6 +11,7 @@ use crate::cli::coordinator_client::{
     Client, find_run, get_report, group_agreement, report_request, status_error, table_to_wire,
 };
 use crate::cli::output::print_text;
+use crate::cli::result_format::ResultForm;
 
 /// Fetches the report and shows it.
 pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
@@ -34,10 +35,10 @@ async fn correlate(args: &Args, client: &mut Client) -> anyhow::Result<String> {
     };
     let answer = client.correlate(request).await.map_err(|status| status_error(&status))?.into_inner();
     let groups = answer.groups.into_iter().map(group_agreement).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(match args.report.format {
-        OutputFormat::Table => agreement_text::table(&groups),
-        OutputFormat::Json => agreement_text::json(&groups),
-        OutputFormat::Csv => agreement_text::csv(&groups),
+    Ok(match args.report.result.form() {
+        ResultForm::Tables(style) => agreement_text::table(&groups, style),
+        ResultForm::Json => agreement_text::json(&groups),
+        ResultForm::Csv => agreement_text::csv(&groups),
     })
 }
 
@@ -49,10 +50,10 @@ async fn report(args: &Args, client: &mut Client) -> anyhow::Result<String> {
     let tables = match args.table {
         Some(table) => vec![table_to_wire(table.into())],
         // JSON and CSV have one table.
-        None if args.report.format != OutputFormat::Table => vec![v1::Table::Correlations],
+        None if !matches!(args.report.result.form(), ResultForm::Tables(_)) => vec![v1::Table::Correlations],
         None => vec![v1::Table::Correlations, v1::Table::CrossDataset, v1::Table::Leaderboard],
     };
-    let request = report_request(run, &tables, args.report.format, &args.report.options());
+    let request = report_request(run, &tables, &args.report);
     let request = v1::GetReportRequest {
         write: true,
         metric: args.metric.as_ref().map(ToString::to_string).unwrap_or_default(),

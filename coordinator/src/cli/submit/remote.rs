@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
         return Ok(ExitStatus::All);
     }
     // As for a run in this process, the report that is shown is the one that the store has.
-    let request = report_request(run.name.clone(), &[], args.report.format, &args.report.options());
+    let request = report_request(run.name.clone(), &[], &args.report);
     print_text(&get_report(&mut client, v1::GetReportRequest { write: true, ..request }).await?)?;
     let has_failed = run.progress.is_some_and(|progress| progress.pictures_failed > 0);
     Ok(if has_failed { ExitStatus::SomeFailed } else { ExitStatus::All })

@@ -2,6 +2,7 @@
 
 use dqa_pipelines::names::NameError;
 use dqa_pipelines::report::{self, Report, ReportOptions};
+use dqa_pipelines::result_page::{TableForm, TableStyle};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
@@ -72,12 +73,12 @@ fn format_report(mut report: Report, request: &v1::GetReportRequest) -> Result<S
         tables = vec![report::ReportTable::Correlations, report::ReportTable::Leaderboard];
     }
     let last = tables[tables.len() - 1];
+    let style = |form| TableStyle { form, is_wide: request.wide, ..TableStyle::default() };
     Ok(match request.format() {
         v1::TableFormat::Json => report.json(last),
         v1::TableFormat::Csv => report.csv(last),
-        v1::TableFormat::Text | v1::TableFormat::Unspecified => {
-            let texts = tables.iter().map(|table| report.text(*table)).filter(|text| !text.is_empty());
-            texts.map(|text| text + "\n").collect::<String>() + &report.footnotes()
-        }
+        v1::TableFormat::Text | v1::TableFormat::Unspecified => report.render(&tables, style(TableForm::Text)),
+        v1::TableFormat::Markdown => report.render(&tables, style(TableForm::Markdown)),
+        v1::TableFormat::Latex => report.render(&tables, style(TableForm::Latex)),
     })
 }

@@ -1,7 +1,8 @@
-//! Correlations of groups as aligned text, JSON and CSV.
+//! Correlations of groups as a table, JSON and CSV.
 
 use super::{GroupAgreement, GroupKind};
-use dqa_pipelines::text_table::{Alignment, format_number, format_rows};
+use dqa_pipelines::result_page::{Column, ResultPage, ResultTable, TableStyle};
+use dqa_pipelines::text_table::format_number;
 
 /// Column names, in the order of the struct's fields.
 const COLUMNS: [&str; 9] =
@@ -20,26 +21,33 @@ pub fn csv(groups: &[GroupAgreement]) -> String {
     String::from_utf8(writer.into_inner().expect("memory takes it")).expect("what was written is text")
 }
 
-/// Returns the groups as aligned text, with a note on what is missing.
-pub fn table(groups: &[GroupAgreement]) -> String {
+/// Returns the groups as a table for people to read, with a note on what is missing.
+pub fn table(groups: &[GroupAgreement], style: TableStyle) -> String {
+    let mut page = ResultPage::new(style);
     if groups.is_empty() {
-        return "Agreement with labels: none, as no picture with a score has a label\n".to_owned();
+        page.line("", "Agreement with labels: none, as no picture with a score has a label");
+        return page.finish();
     }
-    let mut lines = vec![["pictures of", "n", "SRCC", "PLCC"].map(str::to_owned).to_vec()];
-    lines.extend(groups.iter().map(|group| {
-        let name = match (&group.group_name, group.group_kind) {
-            (Some(name), GroupKind::SceneGroup) => format!("  {name} (scenes)"),
-            (Some(name), _) => format!("  {name}"),
-            (None, _) => group.dataset.clone(),
-        };
-        vec![name, group.n.to_string(), format_number(group.srcc), format_number(group.plcc)]
-    }));
-    format!(
-        "Agreement with labels\n{}\nn: pictures with score and label. Left out, as a group's pictures would have to meet on one \
-         machine: intervals, KRCC,\nRMSE, PLCC after a fit, pairs of a scene, exBeDDE's protocol, leaderboards. `--engine local` \
-         has them.\n",
-        format_rows(&lines, &[Alignment::Left, Alignment::Right, Alignment::Right, Alignment::Right])
-    )
+    let column = |cell: &dyn Fn(&GroupAgreement) -> String| groups.iter().map(cell).collect::<Vec<String>>();
+    let name = |group: &GroupAgreement| match (&group.group_name, group.group_kind) {
+        (Some(name), GroupKind::SceneGroup) => format!("  {name} (scenes)"),
+        (Some(name), _) => format!("  {name}"),
+        (None, _) => group.dataset.clone(),
+    };
+    page.table(&ResultTable::new(
+        "Agreement with labels",
+        vec![
+            Column::left("pictures of", column(&name)),
+            Column::right("n", column(&|group| group.n.to_string())).meaning("pictures with score and label"),
+            Column::right("SRCC", column(&|group| format_number(group.srcc))),
+            Column::right("PLCC", column(&|group| format_number(group.plcc))),
+        ],
+    ));
+    page.note(
+        "Left out, as a group's pictures would have to meet on one machine: intervals, KRCC, RMSE, PLCC after a fit, \
+         pairs of a scene, exBeDDE's protocol, leaderboards. `--engine local` has them.",
+    );
+    page.finish()
 }
 
 #[cfg(test)]
@@ -78,7 +86,7 @@ mod tests {
         let first = "{\"dataset\":\"d\",\"group_kind\":\"all\",\"group_name\":null,\"pictures\":12,\"failed\":1,\
                      \"unlabelled\":2,\"n\":9,\"srcc\":0.5,\"plcc\":null}";
         assert_eq!(json(&groups()).lines().next(), Some(first));
-        let text = table(&groups());
+        let text = table(&groups(), TableStyle::default());
         for part in ["a,b (scenes)", "0.5000", "-0.2500", "Left out"] {
             assert!(text.contains(part), "{part} in {text}");
         }

@@ -1,7 +1,5 @@
-//! A comparison of runs as text, JSON and CSV. In the text, runs have letters, and each line is a measure of a pair of
+//! A comparison of runs as tables for people, JSON and CSV. There, runs have letters, and each line is a measure of a pair of
 //! runs.
-
-use std::fmt::Write;
 
 use serde::Serialize;
 
@@ -10,9 +8,8 @@ use super::{RunComparison, pairs};
 use crate::count_text::counted;
 use crate::report::held_out::HELD_OUT;
 use crate::report::metric_choice;
-use crate::text_table::{Alignment, format_interval, format_number, format_p_value, format_rows};
-
-use Alignment::{Left, Right};
+use crate::result_page::{Column, ResultPage, ResultTable, TableStyle};
+use crate::text_table::{format_interval, format_number, format_p_value, short_fingerprint};
 
 /// One of the tables of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,43 +45,43 @@ impl RunComparison {
         }
     }
 
-    /// Returns the tables as aligned text.
+    /// Returns the tables as text for a terminal.
     pub fn text(&self, tables: &[CompareTable]) -> String {
-        let mut text = self.header();
-        for table in tables {
-            text += "\n";
-            text += &match table {
-                CompareTable::Agreement => self.agreement_text(),
-                CompareTable::Leaderboards => self.rank_agreement_text(),
-            };
-        }
-        text + &self.footnotes()
+        self.render(tables, TableStyle::default())
     }
 
-    /// Returns the run of each letter with its model and settings.
-    fn header(&self) -> String {
+    /// Returns the tables for people to read, followed by the meaning of their columns and by notes.
+    pub fn render(&self, tables: &[CompareTable], style: TableStyle) -> String {
+        let mut page = ResultPage::new(style);
+        self.add_header(&mut page);
+        for table in tables {
+            match table {
+                CompareTable::Agreement => self.add_agreement(&mut page),
+                CompareTable::Leaderboards => self.add_rank_agreement(&mut page),
+            }
+        }
+        self.add_footnotes(&mut page);
+        page.finish()
+    }
+
+    /// Adds the run of each letter with its model and settings.
+    fn add_header(&self, page: &mut ResultPage) {
         let width = self.records.iter().map(|record| record.name.as_str().len()).max().unwrap_or(0);
-        let mut text = String::new();
         for (index, record) in self.records.iter().enumerate() {
             let spec = &record.spec;
             let name = record.name.as_str();
-            let fingerprint = record.fingerprint.get(..12).unwrap_or(&record.fingerprint);
-            if metric_choice::are_named(record) {
-                let metric = metric_choice::title(&metric_choice::only_metric(record));
-                let _ = writeln!(text, "{}  {name:width$}  metric {metric}, fingerprint {fingerprint}", letter(index));
-                continue;
-            }
-            let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
-            let _ = writeln!(
-                text,
-                "{}  {name:width$}  model {}, prompts {prompts}, views {}, {}, fingerprint {fingerprint}",
-                letter(index),
-                spec.model,
-                spec.views,
-                spec.dtype,
+            let fingerprint = short_fingerprint(&record.fingerprint);
+            let settings = if metric_choice::are_named(record) {
+                format!("metric {}", metric_choice::title(&metric_choice::only_metric(record)))
+            } else {
+                let prompts = spec.prompts.as_deref().unwrap_or("none (handcrafted)");
+                format!("model {}, prompts {prompts}, views {}, {}", spec.model, spec.views, spec.dtype)
+            };
+            page.line(
+                &format!("{}  {name:width$}  ", letter(index)),
+                &format!("{settings}, fingerprint {fingerprint}"),
             );
         }
-        text
     }
 
     fn letter_of(&self, run: &str) -> String {
@@ -92,118 +89,102 @@ impl RunComparison {
         index.map_or_else(|| run.to_owned(), letter)
     }
 
-    fn agreement_text(&self) -> String {
+    fn add_agreement(&self, page: &mut ResultPage) {
         if self.agreement.is_empty() {
-            return "Agreement with labels: none, as no picture that all runs scored has a label\n".to_owned();
+            page.line("", "Agreement with labels: none, as no picture that all runs scored has a label");
+            return;
         }
-        let heads = ["pictures of", "n", "scenes", "measure", "", "value", "95% interval", "", "value", "95% interval"];
-        let heads = heads.into_iter().chain(["difference", "95% interval", "p"]);
-        let mut lines = vec![heads.map(str::to_owned).collect::<Vec<String>>()];
         let group = |row: &AgreementRow| (row.dataset.clone(), row.group_kind, row.group_name.clone());
-        for rows in self.agreement.chunk_by(|a, b| group(a) == group(b)) {
-            for (index, row) in rows.iter().enumerate() {
-                lines.push(self.agreement_line(row, index == 0));
-            }
-        }
-        let alignments = [Left, Right, Right, Left, Left, Right, Right, Left, Right, Right, Right, Right, Right];
-        let corrected = if pairs(self.records.len(), self.options.only_to_first).len() > 1 {
-            "\nand corrected for the pairs of runs (Holm), not for groups and measures"
-        } else {
-            ", not corrected for groups and measures"
-        };
-        format!(
-            "Agreement with labels, on the pictures that all runs scored\n{}n: pictures with a label. difference: of the second less \
-             the first, its interval and p by the jackknife over scenes,\nwhich both share, with Student's t{corrected}.\n",
-            format_rows(&lines, &alignments)
-        )
+        let rows = self.agreement.chunk_by(|a, b| group(a) == group(b));
+        let rows: Vec<(bool, &AgreementRow)> =
+            rows.flat_map(|rows| rows.iter().enumerate().map(|(index, row)| (index == 0, row))).collect();
+        page.table(&ResultTable::new(
+            "Agreement with labels, on the pictures that all runs scored",
+            self.agreement_columns(&rows),
+        ));
     }
 
-    fn agreement_line(&self, row: &AgreementRow, is_first: bool) -> Vec<String> {
-        let name = match (row.group_kind, &row.group_name) {
-            ("all", _) => row.dataset.clone(),
-            (HELD_OUT, _) => "  held out of training".to_owned(),
-            (_, name) => format!("  {}", name.as_deref().unwrap_or_default()),
+    /// Returns the columns of rows, each with whether it is the first of its group.
+    fn agreement_columns(&self, rows: &[(bool, &AgreementRow)]) -> Vec<Column> {
+        let column =
+            |cell: &dyn Fn(&AgreementRow) -> String| rows.iter().map(|(_, row)| cell(row)).collect::<Vec<String>>();
+        let once = |cell: &dyn Fn(&AgreementRow) -> String| {
+            let cell = |(is_first, row): &(bool, &AgreementRow)| if *is_first { cell(row) } else { String::new() };
+            rows.iter().map(cell).collect::<Vec<String>>()
         };
-        let once = |text: String| if is_first { text } else { String::new() };
-        let p = match (row.p_corrected, row.interval_missing) {
-            (Some(p), _) => format_p_value(p),
-            (None, Some("constant")) => "equal".to_owned(),
-            (None, _) => "-".to_owned(),
+        let corrected = if pairs(self.records.len(), self.options.only_to_first).len() > 1 {
+            "corrected for the pairs of runs (Holm), not for groups and measures"
+        } else {
+            "not corrected for groups and measures"
         };
+        let difference = "of the second run less the first; its interval and p by the jackknife over scenes, which both \
+                          share, with Student's t";
+        let signed = |value: f64| format!("{value:+.4}");
+        // With two runs, their letters are the same in each row.
+        let letters_left_out = if self.records.len() == 2 { 2 } else { 0 };
         vec![
-            once(name),
-            once(row.n.to_string()),
-            once(row.scenes.to_string()),
-            row.measure.to_uppercase(),
-            self.letter_of(&row.run_a),
-            format_number(row.value_a),
-            format_interval(row.value_a_low, row.value_a_high),
-            self.letter_of(&row.run_b),
-            format_number(row.value_b),
-            format_interval(row.value_b_low, row.value_b_high),
-            row.difference.map_or("-".to_owned(), |value| format!("{value:+.4}")),
-            format_interval(row.difference_low, row.difference_high),
-            p,
+            Column::left("pictures of", once(&group_label)),
+            Column::right("n", once(&|row| row.n.to_string())).left_out(3).meaning("pictures with a label"),
+            Column::right("scenes", once(&|row| row.scenes.to_string())).left_out(4),
+            Column::left("measure", column(&|row| row.measure.to_uppercase())),
+            Column::left("first", column(&|row| self.letter_of(&row.run_a))).left_out(letters_left_out),
+            Column::right("value", column(&|row| format_number(row.value_a))),
+            Column::right("95% interval", column(&|row| format_interval(row.value_a_low, row.value_a_high)))
+                .left_out(5),
+            Column::left("second", column(&|row| self.letter_of(&row.run_b))).left_out(letters_left_out),
+            Column::right("value", column(&|row| format_number(row.value_b))),
+            Column::right("95% interval", column(&|row| format_interval(row.value_b_low, row.value_b_high)))
+                .left_out(5),
+            Column::right("difference", column(&|row| row.difference.map_or("-".to_owned(), signed)))
+                .meaning(difference),
+            Column::right("95% interval", column(&|row| format_interval(row.difference_low, row.difference_high))),
+            Column::right("p", column(&agreement_p)).left_out(1).meaning(corrected),
         ]
     }
 
-    fn rank_agreement_text(&self) -> String {
+    fn add_rank_agreement(&self, page: &mut ResultPage) {
         if self.rank_agreement.is_empty() {
-            return "Leaderboards: there are no two algorithms to rank\n".to_owned();
+            page.line("", "Leaderboards: there are no two algorithms to rank");
+            return;
         }
-        let heads = [
-            "data set",
-            "runs",
-            "algorithms",
-            "SRCC",
-            "KRCC",
-            "pairs",
-            "reversed",
-            "significantly",
-            "only first",
-            "only second",
-        ];
-        let mut lines = vec![heads.map(str::to_owned).to_vec()];
-        for row in &self.rank_agreement {
-            let runs = format!("{} and {}", self.letter_of(&row.run_a), self.letter_of(&row.run_b));
-            lines.push(vec![
-                row.dataset.clone(),
-                runs,
-                row.algorithms.to_string(),
-                format_number(row.srcc),
-                format_number(row.krcc),
-                row.pairs.to_string(),
-                row.pairs_reversed.to_string(),
-                row.reversed_count().to_string(),
-                row.significant_in_a_only.to_string(),
-                row.significant_in_b_only.to_string(),
-            ]);
-        }
-        let mut alignments = [Right; 10];
-        (alignments[0], alignments[1]) = (Left, Left);
-        let mut text = format!("Do the runs rank the algorithms alike?\n{}", format_rows(&lines, &alignments));
-        text += "SRCC, KRCC: of the algorithms' scores. reversed: pairs of algorithms in the other order; of these those that differ\n\
-                 significantly in both runs. only first, only second: pairs that differ significantly in one run alone.\n";
+        let column =
+            |cell: &dyn Fn(&RankAgreementRow) -> String| self.rank_agreement.iter().map(cell).collect::<Vec<String>>();
+        let runs =
+            |row: &RankAgreementRow| format!("{} and {}", self.letter_of(&row.run_a), self.letter_of(&row.run_b));
+        let scores = "of the algorithms' scores";
+        let one = "pairs that differ significantly in one run alone";
+        page.table(&ResultTable::new(
+            "Do the runs rank the algorithms alike?",
+            vec![
+                Column::left("data set", column(&|row| row.dataset.clone())),
+                Column::left("runs", column(&runs)),
+                Column::right("algorithms", column(&|row| row.algorithms.to_string())).left_out(1),
+                Column::right("SRCC", column(&|row| format_number(row.srcc))).meaning(scores),
+                Column::right("KRCC", column(&|row| format_number(row.krcc))).meaning(scores),
+                Column::right("pairs", column(&|row| row.pairs.to_string())),
+                Column::right("reversed", column(&|row| row.pairs_reversed.to_string()))
+                    .meaning("pairs of algorithms in the other order"),
+                Column::right("significantly", column(&|row| row.reversed_count().to_string()))
+                    .meaning("of the reversed pairs, those that differ significantly in both runs"),
+                Column::right("only first", column(&|row| row.significant_in_a_only.to_string()))
+                    .left_out(2)
+                    .meaning(one),
+                Column::right("only second", column(&|row| row.significant_in_b_only.to_string()))
+                    .left_out(2)
+                    .meaning(one),
+            ],
+        ));
         for row in &self.rank_agreement {
             let Some(reversed) = &row.reversed_significantly else { continue };
             let (a, b) = (self.letter_of(&row.run_a), self.letter_of(&row.run_b));
-            let _ = writeln!(text, "{}: {a} has {reversed}; {b} the reverse", row.dataset);
+            page.line("", &format!("{}: {a} has {reversed}; {b} the reverse", row.dataset));
         }
-        text
     }
 
-    /// Returns the excluded pictures and the notes on the runs.
-    fn footnotes(&self) -> String {
-        let mut text = String::new();
-        for dataset in &self.datasets {
-            if let Some(line) = dataset.excluded_line() {
-                let _ = writeln!(text, "{line}");
-            }
-        }
-        for note in self.notes() {
-            let _ = writeln!(text, "NOTE: {note}");
-        }
-        text
+    /// Adds the excluded pictures and the notes on the runs.
+    fn add_footnotes(&self, page: &mut ResultPage) {
+        self.datasets.iter().filter_map(ComparedDataset::excluded_line).for_each(|line| page.note(&line));
+        self.notes().iter().for_each(|note| page.note(&format!("NOTE: {note}")));
     }
 
     /// Returns what is needed to judge the comparison: runs of equal fingerprints, scenes seen in training, remarks.
@@ -233,6 +214,22 @@ impl RunComparison {
             notes.extend(record.spec.remark.iter().map(|remark| format!("run {}: {remark}", letter(index))));
         }
         notes
+    }
+}
+
+fn group_label(row: &AgreementRow) -> String {
+    match (row.group_kind, &row.group_name) {
+        ("all", _) => row.dataset.clone(),
+        (HELD_OUT, _) => "  held out of training".to_owned(),
+        (_, name) => format!("  {}", name.as_deref().unwrap_or_default()),
+    }
+}
+
+fn agreement_p(row: &AgreementRow) -> String {
+    match (row.p_corrected, row.interval_missing) {
+        (Some(p), _) => format_p_value(p),
+        (None, Some("constant")) => "equal".to_owned(),
+        (None, _) => "-".to_owned(),
     }
 }
 
