@@ -15,7 +15,10 @@ use futures::TryStreamExt;
 use parquet::errors::ParquetError;
 
 use crate::error::DataFusionMessage;
+use dqa_pipelines::result_page::TEXT_WIDTH;
 use dqa_pipelines::tables::parquet_file;
+
+mod records;
 
 /// Maximum rows of one text table. Column widths are fitted to these rows, and further rows start another table.
 const TABLE_ROWS_MAX: usize = 8192;
@@ -23,8 +26,10 @@ const TABLE_ROWS_MAX: usize = 8192;
 /// The output format of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryFormat {
-    /// Aligned text for a terminal.
+    /// Aligned text for a terminal: a record of lines for each row if the columns do not fit 80 columns.
     Table,
+    /// Aligned text, however wide it becomes.
+    WideTable,
     /// One JSON object per line, with every column.
     Json,
     /// CSV with a header. NULL is an empty field.
@@ -76,7 +81,7 @@ pub async fn write_rows(
         parquet_writer.close().map_err(QueryOutputError::Parquet)?;
         return writer.flush().map_err(QueryOutputError::Write);
     }
-    let mut encoder = TextEncoder { format, schema, pending: Vec::new(), has_output: false };
+    let mut encoder = TextEncoder { format, schema, pending: Vec::new(), has_output: false, records: 0 };
     while let Some(batch) = batches.try_next().await.map_err(query_error)? {
         let encoded = encoder.encode(batch).map_err(QueryOutputError::Encode)?;
         writer.write_all(&encoded).map_err(QueryOutputError::Write)?;
@@ -97,12 +102,14 @@ struct TextEncoder {
     pending: Vec<RecordBatch>,
     /// Whether any output was produced.
     has_output: bool,
+    /// Rows that were shown as records. Once there are some, all further rows are records too.
+    records: usize,
 }
 
 impl TextEncoder {
     fn encode(&mut self, batch: RecordBatch) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            QueryFormat::Table => {
+            QueryFormat::Table | QueryFormat::WideTable => {
                 self.pending.push(batch);
                 let rows: usize = self.pending.iter().map(RecordBatch::num_rows).sum();
                 if rows >= TABLE_ROWS_MAX { self.encode_pending() } else { Ok(Vec::new()) }
@@ -126,7 +133,9 @@ impl TextEncoder {
     /// Returns the remaining rows, or a header if there were no rows.
     fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
         match self.format {
-            QueryFormat::Table if !self.has_output || !self.pending.is_empty() => self.encode_pending(),
+            QueryFormat::Table | QueryFormat::WideTable if !self.has_output || !self.pending.is_empty() => {
+                self.encode_pending()
+            }
             QueryFormat::Csv if !self.has_output => self.encode(RecordBatch::new_empty(self.schema.clone())),
             _ => Ok(Vec::new()),
         }
@@ -135,7 +144,20 @@ impl TextEncoder {
     fn encode_pending(&mut self) -> Result<Vec<u8>, ArrowError> {
         let pending = std::mem::take(&mut self.pending);
         self.has_output = true;
-        Ok(format!("{}\n", pretty_format_batches_with_schema(self.schema.clone(), &pending)?).into())
+        if self.records == 0 {
+            let table = pretty_format_batches_with_schema(self.schema.clone(), &pending)?.to_string();
+            let width = table.lines().next().map_or(0, |rule| rule.chars().count());
+            if width <= TEXT_WIDTH || self.format == QueryFormat::WideTable {
+                return Ok((table + "\n").into());
+            }
+        }
+        let rows: usize = pending.iter().map(RecordBatch::num_rows).sum();
+        if rows == 0 && self.records == 0 {
+            return Ok(records::format_no_records(&self.schema).into());
+        }
+        let text = records::format_records(&pending, self.records + 1)?;
+        self.records += rows;
+        Ok(text.into())
     }
 }
 
@@ -182,6 +204,27 @@ mod tests {
         assert_eq!(text(sql, QueryFormat::Csv).await, "one\n");
         assert_eq!(text(sql, QueryFormat::Json).await, "");
         assert_eq!(text(sql, QueryFormat::Table).await, "+-----+\n| one |\n+-----+\n+-----+\n");
+    }
+
+    #[tokio::test]
+    async fn rows_that_do_not_fit_are_records() {
+        let long = "x".repeat(90);
+        let sql = format!("SELECT * FROM VALUES (1, 'short', '{long}'), (2, NULL, 'b')");
+        let found = text(&sql, QueryFormat::Table).await;
+        let cut = "x".repeat(68);
+        assert_eq!(
+            found,
+            format!(
+                "row 1\n  column1  1\n  column2  short\n  column3  {cut}…\n\n\
+                 row 2\n  column1  2\n  column2\n  column3  b\n"
+            )
+        );
+        assert!(text(&sql, QueryFormat::WideTable).await.contains(&format!("| {long} |")));
+        assert!(text(&sql, QueryFormat::Csv).await.contains(&long));
+        let names: Vec<String> = (0..20).map(|index| format!("1 AS column_{index}")).collect();
+        let none = text(&format!("SELECT {} WHERE false", names.join(", ")), QueryFormat::Table).await;
+        assert!(none.starts_with("no rows with the columns column_0, column_1,"), "{none}");
+        assert!(none.lines().all(|line| line.len() <= TEXT_WIDTH), "{none}");
     }
 
     #[tokio::test]

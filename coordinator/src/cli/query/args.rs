@@ -1,10 +1,12 @@
 //! Flags of `dqa-coord query`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context, anyhow};
 use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
-use dqa_query::output;
+use dqa_query::output::QueryFormat;
+use dqa_service::program::with_hint;
 
 use crate::cli::args::{Engine, StoreArgs};
 use crate::cli::coordinator_args::CoordinatorArgs;
@@ -15,9 +17,13 @@ use crate::cli::run_selector::RunsSelector;
 /// of different models is refused.
 #[derive(clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Query: `SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1`.
-    #[arg(value_name = "SQL")]
-    pub(super) sql: String,
+    /// Query: `SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1`, or `-` to read it from standard input.
+    #[arg(value_name = "SQL", required_unless_present = "sql_file")]
+    pub(super) sql: Option<String>,
+
+    /// File with the query, or `-` for standard input. Runs are then named by --run.
+    #[arg(long = "file", id = "sql_file", env = "DQA_SQL_FILE", value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
 
     #[command(flatten)]
     pub(super) runs: RunsSelector,
@@ -41,11 +47,16 @@ pub(in crate::cli) struct Args {
     #[command(flatten)]
     pub(super) coordinator: CoordinatorArgs,
 
-    /// Format of the rows.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = RowsFormat::Table)]
-    pub(super) format: RowsFormat,
+    /// Format of the rows [default: what the end of --output's name says, else table].
+    #[arg(long, env = "DQA_FORMAT", value_enum)]
+    pub(super) format: Option<RowsFormat>,
 
-    /// File to write the rows to [default: standard output].
+    /// Show rows as a table however wide it becomes [default: a row that does not fit 80 columns is shown as a record].
+    #[arg(long, env = "DQA_WIDE", value_parser = BoolishValueParser::new())]
+    pub(super) wide: bool,
+
+    /// File to write the rows to, whose name ends in .csv, .json, .jsonl or .parquet unless --format says what it is
+    /// [default: standard output].
     #[arg(long, env = "DQA_OUTPUT", required_if_eq("format", "parquet"), value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 
@@ -54,7 +65,7 @@ pub(in crate::cli) struct Args {
     pub(super) explain: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 pub(super) enum RowsFormat {
     /// For people to read.
     Table,
@@ -66,13 +77,65 @@ pub(super) enum RowsFormat {
     Parquet,
 }
 
-impl From<RowsFormat> for output::QueryFormat {
-    fn from(format: RowsFormat) -> output::QueryFormat {
-        match format {
-            RowsFormat::Table => output::QueryFormat::Table,
-            RowsFormat::Json => output::QueryFormat::Json,
-            RowsFormat::Csv => output::QueryFormat::Csv,
-            RowsFormat::Parquet => output::QueryFormat::Parquet,
+impl Args {
+    /// Returns the format of the rows: --format, or what the name of the output file says.
+    ///
+    /// # Errors
+    /// If the name says nothing.
+    pub(super) fn query_format(&self) -> anyhow::Result<QueryFormat> {
+        let format = match (self.format, &self.output) {
+            (Some(format), _) => format,
+            (None, None) => RowsFormat::Table,
+            (None, Some(path)) => format_of(path).ok_or_else(|| {
+                let error = anyhow!("the name of {} does not say its format", path.display());
+                with_hint(error, "use a name that ends in .csv, .json, .jsonl or .parquet, or --format")
+            })?,
+        };
+        Ok(match format {
+            // A plan is of many lines, which a record would cut.
+            RowsFormat::Table if self.wide || self.explain => QueryFormat::WideTable,
+            RowsFormat::Table => QueryFormat::Table,
+            RowsFormat::Json => QueryFormat::Json,
+            RowsFormat::Csv => QueryFormat::Csv,
+            RowsFormat::Parquet => QueryFormat::Parquet,
+        })
+    }
+
+    /// Returns the query: SQL, or what the file or standard input holds.
+    ///
+    /// # Errors
+    /// If both are given, the file cannot be read, or the query is empty.
+    pub(super) fn read_sql(&self) -> anyhow::Result<String> {
+        let (source, sql) = match (&self.sql, &self.file) {
+            (Some(sql), Some(file)) => {
+                let error = anyhow!("a query is given twice: `{sql}`, and --file {}", file.display());
+                return Err(with_hint(error, "leave one out; with --file, runs are named by --run"));
+            }
+            (Some(sql), None) if sql != "-" => ("SQL".to_owned(), sql.clone()),
+            (_, Some(file)) if file.as_os_str() != "-" => {
+                let sql = std::fs::read_to_string(file);
+                (file.display().to_string(), sql.with_context(|| format!("cannot read {}", file.display()))?)
+            }
+            _ => {
+                let sql = std::io::read_to_string(std::io::stdin());
+                ("standard input".to_owned(), sql.context("cannot read the query from standard input")?)
+            }
+        };
+        if sql.trim().is_empty() {
+            let hint = "a query is like `SELECT algorithm, srcc(score, mos) FROM scores GROUP BY 1`";
+            return Err(with_hint(anyhow!("the query is empty ({source})"), hint));
         }
+        Ok(sql)
+    }
+}
+
+/// Returns the format that the end of a file's name says.
+fn format_of(path: &Path) -> Option<RowsFormat> {
+    let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+    match extension.as_str() {
+        "csv" => Some(RowsFormat::Csv),
+        "json" | "jsonl" | "ndjson" => Some(RowsFormat::Json),
+        "parquet" => Some(RowsFormat::Parquet),
+        _ => None,
     }
 }

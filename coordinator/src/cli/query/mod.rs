@@ -8,6 +8,7 @@ mod rows;
 use anyhow::{Context, anyhow};
 use datafusion::execution::SendableRecordBatchStream;
 use dqa_pipelines::run::RunRecord;
+use dqa_query::output::QueryFormat;
 use dqa_query::{self as sql, Selection};
 use dqa_service::program::{ExitStatus, note, with_hint, with_own_hint};
 
@@ -18,23 +19,32 @@ use super::args::Engine;
 use super::without_cluster_feature as remote;
 use rows::write_rows;
 
+/// What the flags ask for: the text of the query was read, and the format of its rows is known.
+struct ResolvedQuery<'a> {
+    args: &'a Args,
+    sql: String,
+    format: QueryFormat,
+}
+
 /// Runs the query and writes its rows.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
-    if args.runs.is_given() && args.sql.chars().all(char::is_alphabetic) {
-        let error = anyhow!("`{}` is not a query", args.sql);
+    let query = ResolvedQuery { args, sql: args.read_sql()?, format: args.query_format()? };
+    if args.runs.is_given() && query.sql.chars().all(char::is_alphabetic) {
+        let error = anyhow!("`{}` is not a query", query.sql);
         return Err(with_hint(error, "put the whole query in quotes: it is one argument, and runs follow it"));
     }
     let default_engine = if args.coordinator.url.is_some() { Engine::Cluster } else { Engine::Local };
     match args.engine.unwrap_or(default_engine) {
-        Engine::Cluster => remote::run(args, args.coordinator.required_client()?).await,
+        Engine::Cluster => remote::run(&query, args.coordinator.required_client()?).await,
         Engine::Local => {
-            write_rows(args, query_store(args).await?).await?;
+            write_rows(&query, query_store(&query).await?).await?;
             Ok(ExitStatus::All)
         }
     }
 }
 
-async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
+async fn query_store(query: &ResolvedQuery<'_>) -> anyhow::Result<SendableRecordBatchStream> {
+    let args = query.args;
     let store = args.store.open().await?;
     let selection = if args.all_runs {
         Selection::All
@@ -49,8 +59,8 @@ async fn query_store(args: &Args) -> anyhow::Result<SendableRecordBatchStream> {
         note(format_args!("warning: {incomplete}"));
     }
     let planned = match args.mix_runs {
-        true => sql::query_mixing(&context, &args.sql).await,
-        false => sql::query(&context, &args.sql).await,
+        true => sql::query_mixing(&context, &query.sql).await,
+        false => sql::query(&context, &query.sql).await,
     };
     let mut frame = planned.map_err(with_own_hint)?;
     if args.explain {

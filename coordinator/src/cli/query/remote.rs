@@ -4,23 +4,28 @@ use datafusion::execution::SendableRecordBatchStream;
 use dqa_proto::v1;
 use dqa_service::program::{ExitStatus, note};
 
-use super::args::Args;
+use super::ResolvedQuery;
 use super::rows::write_rows;
 use crate::cli::coordinator_client::{
     Client, StreamFailure, find_runs, list_runs, read_rows, run_summary, status_error,
 };
 
 /// Runs the query and writes its rows.
-pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
+pub(super) async fn run(query: &ResolvedQuery<'_>, mut client: Client) -> anyhow::Result<ExitStatus> {
     let failure = StreamFailure::default();
-    let rows = query(args, &mut client, failure.clone()).await?;
+    let rows = execute(query, &mut client, failure.clone()).await?;
     // The coordinator's status says more than the error that it became in the stream of rows.
-    write_rows(args, rows).await.map_err(|error| failure.take().unwrap_or(error))?;
+    write_rows(query, rows).await.map_err(|error| failure.take().unwrap_or(error))?;
     Ok(ExitStatus::All)
 }
 
-async fn query(args: &Args, client: &mut Client, failure: StreamFailure) -> anyhow::Result<SendableRecordBatchStream> {
-    let sql = if args.explain { format!("EXPLAIN {}", args.sql) } else { args.sql.clone() };
+async fn execute(
+    query: &ResolvedQuery<'_>,
+    client: &mut Client,
+    failure: StreamFailure,
+) -> anyhow::Result<SendableRecordBatchStream> {
+    let (args, sql) = (query.args, &query.sql);
+    let sql = if args.explain { format!("EXPLAIN {sql}") } else { sql.clone() };
     let mut request =
         v1::QueryRequest { sql, all_runs: args.all_runs, mix_runs: args.mix_runs, ..v1::QueryRequest::default() };
     if !args.all_runs {

@@ -6,13 +6,13 @@ use datafusion::execution::SendableRecordBatchStream;
 use dqa_query::output::{self, QueryOutputError};
 use dqa_service::program::OutputError;
 
-use super::args::Args;
+use super::ResolvedQuery;
 use crate::cli::output::PartialFile;
 
 /// Writes rows as they arrive.
-pub(super) async fn write_rows(args: &Args, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
-    let format = args.format.into();
-    match &args.output {
+pub(super) async fn write_rows(query: &ResolvedQuery<'_>, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
+    let format = query.format;
+    match &query.args.output {
         None => match output::write_rows(rows, format, BufWriter::new(stdout())).await {
             Err(QueryOutputError::Write(error)) => Err(OutputError::from(error).into()),
             other => Ok(other?),
