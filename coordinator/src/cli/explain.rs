@@ -21,7 +21,7 @@ use super::progress::StepProgress;
 /// Draws where the model looks in pictures, and prints the scores of their windows.
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
-#[command(group = ArgGroup::new("sentences").required(true).args(["prompts", "handcrafted"]))]
+#[command(group = ArgGroup::new("sentences").args(["prompts", "handcrafted"]))]
 pub(super) struct Args {
     /// Pictures. Several are rows of one sheet.
     #[arg(value_name = "IMAGE", required = true)]
