@@ -51,8 +51,8 @@ bench:
     cargo bench -p dqa-engine
 
 # Kill workers, coordinators, stores and networks under runs: just soak 200 1 2 3
-soak scenes="200" *seeds:
-    tests/soak {{scenes}} {{seeds}}
+soak faults="200" *seeds:
+    tests/soak {{faults}} {{seeds}}
 
 # Check the CUDA code without a GPU or a toolkit.
 cuda-check:

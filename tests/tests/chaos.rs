@@ -29,7 +29,8 @@ const SHARD_MILLIS: &str = "1500";
 /// The longest time between two faults.
 const GAP_MAX: Duration = Duration::from_millis(2500);
 
-/// Pictures may be given up because too many machines have died with them by chance. Users ask for them again this often.
+/// Pictures and plans may be given up because too many machines have died with them by chance. Users ask for them again this
+/// often.
 const RETRIES_MAX: u32 = 20;
 
 /// How much of everything there is.
@@ -253,6 +254,12 @@ impl Chaos<'_> {
                     retries += 1;
                     self.count("retry");
                     self.ask(&["retry", name]);
+                }
+                // Coordinators that plan it may have been killed three times by chance: users resume it.
+                if run["state"] == "failed" && retries < RETRIES_MAX {
+                    retries += 1;
+                    self.count("resume");
+                    self.ask(&["resume", name]);
                 }
                 last = run;
             }

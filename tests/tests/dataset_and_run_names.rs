@@ -92,7 +92,7 @@ fn a_data_set_is_given_a_name_wherever_one_is_named() {
     assert!(detected.stdout.contains("# a: 2"), "{}", detected.stdout);
     dir.file("m.csv", b"dataset,algorithm,uri,mos\nm,dcp,haze/dcp/s0.png,1\nother,dcp,haze/dcp/s1.png,2\n");
     let manifest = dir.run(&["dataset", "show", "x=m.csv"]).exits_with(0);
-    assert!(manifest.stdout.contains("# 1 pictures"), "{}", manifest.stdout);
+    assert!(manifest.stdout.contains("# 1 picture "), "{}", manifest.stdout);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use snapbox::{Assert, IntoData};
 
 /// The pages with sessions. A page uses what those before it have made.
-const SESSIONS: [&str; 3] = ["README.md", "docs/guides/first-benchmark.md", "docs/guides/score-pictures.md"];
+const SESSIONS: [&str; 2] = ["README.md", "docs/guides/first-benchmark.md"];
 
 const PROGRAMS: [(&str, &str); 2] =
     [("dqa-coord", env!("CARGO_BIN_EXE_coord")), ("dqa-worker", env!("CARGO_BIN_EXE_worker"))];

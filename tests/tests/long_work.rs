@@ -75,8 +75,8 @@ fn a_stopped_study_says_which_trainings_are_kept() {
 #[test]
 fn stopped_commands_without_a_run_say_what_is_kept() {
     let dir = setup();
-    let demo = start(&dir, &["demo", "make", "demo", "--scenes", "100000", "--width", "128", "--height", "128"]);
-    let is_made = || dir.path("demo/clear/s00000.png").exists();
+    let demo = start(&dir, &["demo", "make", "demo", "--scenes", "100000", "--width", "176", "--height", "176"]);
+    let is_made = || std::fs::read_dir(dir.path("demo/clear")).is_ok_and(|mut files| files.next().is_some());
     wait_until(TIMEOUT, || "no scene is made".to_owned(), is_made);
     interrupt(&demo);
     let said = CommandOutput::new(&demo.wait_with_output().unwrap()).exits_with(130).stderr;

@@ -139,7 +139,7 @@ fn what_cannot_be_studied_says_why_and_what_to_do() {
         (&["own.toml"], "unknown field `epoch`"),
         (&["none.toml"], "cannot read the study none.toml"),
         (&["of-nothing.toml"], "give some with --datasets"),
-        (&["ablation"], "there is no data set `dhq`"),
+        (&["ablation"], "cannot load data set `dhq`"),
         (&["ablation", "--datasets", "haze.toml", "--set", "sees=local"], "unknown field `sees`"),
         (&["cross-dataset", "--datasets", "haze.toml"], "at least two"),
         (&["ablation", "--datasets", "haze.toml"], "is unknown (labels seen: "),

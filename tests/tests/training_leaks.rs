@@ -56,12 +56,17 @@ fn train(dir: &TestDir, more: &[&str]) -> CommandOutput {
 }
 
 fn submit(dir: &TestDir, dataset: &str, prompts: &str, more: &[&str]) -> CommandOutput {
-    let usual = ["submit", "--datasets", dataset, "--model", "model", "--prompts", prompts];
+    let usual = ["submit", "--datasets", dataset, "--model", "model", "--prompts", prompts, "--wide"];
     dir.run(&[&usual[..], more].concat()).exits_with(0)
 }
 
 fn record(dir: &TestDir, run: &str) -> Value {
     serde_json::from_slice(&std::fs::read(dir.path(&format!("store/runs/{run}/run.json"))).unwrap()).unwrap()
+}
+
+/// Returns a text on one line, with single blanks.
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Pictures and scenes of a line of the agreement with labels.
@@ -93,7 +98,7 @@ fn training_scenes_cause_a_warning_and_are_reported_separately() {
     let leak =
         "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(output.stderr.contains(&format!("warning: {leak}")), "{}", output.stderr);
-    assert!(output.stdout.contains(&format!("NOTE: {leak}")), "{}", output.stdout);
+    assert!(words(&output.stdout).contains(&format!("NOTE: {leak}")), "{}", output.stdout);
     assert_eq!(counts_of(&output, "held out of training"), ["12", "6"], "{}", output.stdout);
     assert_eq!(counts_of(&output, "seen in training"), ["12", "6"], "{}", output.stdout);
     let seen = &record(&dir, "own")["spec"]["datasets"][0]["seen_in_training"];
@@ -105,7 +110,7 @@ fn training_scenes_cause_a_warning_and_are_reported_separately() {
         rows.iter().map(|row| (row["group_kind"].as_str().unwrap(), row["n"].as_i64().unwrap())).collect();
     assert_eq!(counts, [("all", 24), ("held_out", 12), ("seen", 12)]);
     let board = dir.run(&["leaderboard"]).exits_with(0);
-    assert!(board.stdout.contains(&format!("NOTE: {leak}")), "{}", board.stdout);
+    assert!(words(&board.stdout).contains(&format!("NOTE: {leak}")), "{}", board.stdout);
     let again = submit(&dir, "haze.toml", "out/prompts.safetensors", &["--name", "own"]);
     assert!(again.stderr.contains("nothing to score") && again.stderr.contains(leak), "{}", again.stderr);
 
@@ -174,7 +179,7 @@ fn a_coordinator_reads_training_scenes_from_the_model_files() {
         "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(output.stderr.contains(&format!("warning: {leak}")), "{}", output.stderr);
     assert!(
-        output.stdout.contains(&format!("NOTE: {leak}")) && output.stdout.contains("held out of training"),
+        words(&output.stdout).contains(&format!("NOTE: {leak}")) && output.stdout.contains("held out of training"),
         "{}",
         output.stdout
     );
@@ -187,7 +192,9 @@ fn the_small_model_records_its_training_data() {
     let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let shown = dir.run(&["model", "show", "dqa:small", "--prompts", "dqa:small"]).exits_with(0);
     assert_eq!(shown.stdout.matches("demo-train: 1,800 scenes; split 1 of splits ").count(), 2, "{}", shown.stdout);
-    assert!(shown.stdout.contains("dqa-coord demo make demo-train --name demo-train --scenes 2000 --seed 2026"));
+    assert!(
+        words(&shown.stdout).contains("dqa-coord demo make demo-train --name demo-train --scenes 2000 --seed 2026")
+    );
     let make = |name: &str| {
         dir.run(&["demo", "make", name, "--name", name, "--scenes", "2", "--seed", "2026"]).exits_with(0);
         let dataset = format!("{name}/{name}.toml");

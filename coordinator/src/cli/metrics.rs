@@ -45,6 +45,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     Ok(ExitStatus::All)
 }
 
+/// Returns what a metric needs in one word.
+fn short_needs(needs: &str) -> &str {
+    match needs {
+        "nothing" => "-",
+        _ => needs.trim_start_matches("a ").trim_end_matches(" picture"),
+    }
+}
+
 fn rows(parameters: &Parameters) -> Vec<MetricRow> {
     let clip_dqa = MetricRow {
         metric: CLIP_DQA.to_owned(),
@@ -84,7 +92,7 @@ fn print_tables(rows: &[MetricRow], style: TableStyle) -> Result<(), OutputError
         vec![
             Column::left("metric", column(&|row| row.metric.clone())),
             Column::left("better", column(&|row| row.better.to_owned())),
-            Column::left("needs", column(&|row| row.needs.to_owned())),
+            Column::left("needs", column(&|row| short_needs(row.needs).to_owned())),
             Column::right("smallest side", column(&side)).left_out(1).meaning("in pixels"),
             Column::left("fingerprint", column(&fingerprint)).left_out(2),
             Column::left("what it is", column(&|row| row.title.to_owned())),

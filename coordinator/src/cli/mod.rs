@@ -57,11 +57,11 @@ use cluster_command::ClusterCommand;
 #[cfg(not(feature = "cluster"))]
 use without_cluster_feature::ClusterCommand;
 
-/// Benchmarks image dehazing: scores data sets of dehazed pictures, keeps the scores, and reports on them.
+/// Benchmarks image dehazing: scores data sets of pictures, and reports on them.
 #[derive(Parser)]
 #[command(name = "dqa-coord", version, after_help = AFTER_HELP)]
 struct Cli {
-    /// TOML file with values for the flags of commands: `[submit]`, then `dtype = "bf16"` and so on.
+    /// TOML file with values for flags, in sections: `[submit]`.
     #[arg(long, global = true, env = "DQA_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
 
@@ -77,7 +77,7 @@ enum Command {
     Train(Box<train::Args>),
     /// Lists the trainings of a store.
     Trainings(trainings::Args),
-    /// Checks, shows or defines a data set, or lists those with a definition.
+    /// Checks, shows, defines or lists data sets.
     Dataset(dataset::Args),
     /// Describes a model, and says whether prompts fit it.
     Model(Box<model::Args>),
@@ -85,15 +85,15 @@ enum Command {
     Metrics(metrics::Args),
     /// Imports scores that other code made, as a metric of its own.
     ImportScores(Box<import_scores::Args>),
-    /// Makes a synthetic data set of dehazed pictures with pseudo-labels.
+    /// Makes a synthetic data set with pseudo-labels.
     Demo(demo::Args),
-    /// Draws where the model looks in a picture, and prints the scores of its windows.
+    /// Draws where the model looks, with the scores of the windows.
     Explain(Box<explain::Args>),
     /// Makes a run's reports again and shows them.
     Report(report::Args),
     /// Ranks the algorithms of runs.
     Leaderboard(leaderboard::Args),
-    /// Compares runs over the same pictures: which agrees better with the labels.
+    /// Compares how runs over the same pictures agree with labels.
     Compare(compare::Args),
     /// Queries a store by SQL.
     Query(query::Args),
@@ -103,7 +103,7 @@ enum Command {
     Status(status::Args),
     /// Checks and repairs a store.
     Store(store::Args),
-    /// Checks a run's result: computes its tables, and a sample of its rows, again.
+    /// Checks a run's result: computes tables and sampled rows again.
     Verify(verify::Args),
     /// Serves the pages of a store on this machine.
     View(view::Args),
@@ -116,11 +116,8 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 finished, with failed rows or problems found; 2 could not run; 75 restart it (serve: another \
-coordinator leads, or the store does not answer); 130 and 143 stopped by Ctrl-C and by SIGTERM (the last lines say what \
-is kept; the same command goes on from there).\n\
-A flag can also be set in the environment (DQA_STORE for --store) and in a configuration file, one for both programs; \
-`--help` of a command says how. RUST_LOG sets what is logged to standard error.";
+Exit codes: 0 done; 1 some rows failed, or problems were found; 2 could not run; 75 restart it; 130 and 143 stopped.\n\
+Flags are also variables (DQA_STORE) and keys of --config: `COMMAND --help`.";
 
 /// Returns the definition of the command line.
 pub fn command() -> clap::Command {

@@ -198,7 +198,8 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
 
 /// Returns a duration in its largest unit: `2h`.
 pub(super) fn duration_text(seconds: u64) -> String {
-    format!("{:#}", HumanDuration(Duration::from_secs(seconds)))
+    let duration = HumanDuration(Duration::from_secs(seconds));
+    format!("{duration:#}")
 }
 
 /// Returns a time without fractions of a second.

@@ -91,8 +91,11 @@ fn main_columns(runs: &[RunSummary]) -> Vec<Column> {
     [run].into_iter().chain(cut).chain([state]).chain(progress).collect()
 }
 
+/// Returns the text of a run's cell.
+type CellText = fn(&RunSummary) -> String;
+
 fn all_columns(runs: &[RunSummary]) -> Vec<Column> {
-    let cells: [(&'static str, Alignment, fn(&RunSummary) -> String); 14] = [
+    let cells: [(&'static str, Alignment, CellText); 14] = [
         ("run", Left, |run| run.run.clone()),
         ("data sets", Left, |run| cut_list(&run.datasets, usize::MAX)),
         ("algorithms", Left, |run| cut_list(&run.algorithms, usize::MAX)),
@@ -108,9 +111,7 @@ fn all_columns(runs: &[RunSummary]) -> Vec<Column> {
         ("left", Right, left_text),
         ("updated", Left, |run| whole_seconds(&run.updated)),
     ];
-    let column = |(header, alignment, cell): (_, _, fn(&RunSummary) -> String)| {
-        Column::new(header, alignment, runs.iter().map(cell))
-    };
+    let column = |(header, alignment, cell): (_, _, CellText)| Column::new(header, alignment, runs.iter().map(cell));
     cells.into_iter().map(column).collect()
 }
 

@@ -159,10 +159,10 @@ mod tests {
         let rows =
             [row("complete", 10, 96, Some(0.78123)), row("unfinished", 2, 96, None), row("complete", 1, 0, None)];
         let lines = [
-            "  training          data set  split     trained  model      state         SRCC",
-            "  demo-10-01234567  demo      10 of 10  prompts  dqa:small  complete    0.7812",
-            "  demo-2-01234567   demo      2 of 10   prompts  dqa:small  unfinished       -",
-            "  demo-1-01234567   demo      1         prompts  dqa:small  complete   no test",
+            "  training          data set  split     trained  model      state          SRCC",
+            "  demo-10-01234567  demo      10 of 10  prompts  dqa:small  complete     0.7812",
+            "  demo-2-01234567   demo      2 of 10   prompts  dqa:small  unfinished        -",
+            "  demo-1-01234567   demo      1         prompts  dqa:small  complete    no test",
         ];
         assert_eq!(table(&rows).lines().collect::<Vec<_>>(), lines);
         assert!(lines.iter().all(|line| line.len() <= 80));

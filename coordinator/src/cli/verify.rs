@@ -12,6 +12,7 @@ use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::metric::{self, MetricSpec};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::report::{StoredTable, StoredTableState, verify_tables};
+use dqa_pipelines::result_page::hanging;
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::run_sample::sample_rows;
 use dqa_pipelines::store::Store;
@@ -250,7 +251,7 @@ fn print(lines: &[String], differences: &[Difference], format: OutputFormat) -> 
         lines.iter().for_each(|line| note(format_args!("{line}")));
         return print_rows(differences, format);
     }
-    let mut text = lines.join("\n") + "\n";
+    let mut text: String = lines.iter().map(|line| wrapped(line)).collect();
     for Difference { check, subject, detail } in differences {
         text += &format!("differs: {check} {subject}: {detail}\n");
     }
@@ -259,6 +260,12 @@ fn print(lines: &[String], differences: &[Difference], format: OutputFormat) -> 
         count => format!("{count} differ\n"),
     };
     Ok(print_text(&text)?)
+}
+
+/// Returns a line whose text goes on below its beginning.
+fn wrapped(line: &str) -> String {
+    let value = line.split_once("  ").map_or(line, |(_, value)| value.trim_start());
+    hanging(&line[..line.len() - value.len()], value)
 }
 
 /// Planning tells nothing that matters here: rows whose pictures are gone differ.

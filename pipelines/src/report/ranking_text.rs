@@ -117,9 +117,10 @@ impl Report {
         columns.extend([
             Column::right("mos", column(&|row| format_number(row.mean_mos))).left_out(6),
             Column::right("scenes", column(&|row| format!("{}{}", row.scenes, if is_few(row) { "*" } else { "" })))
-                .left_out(3),
+                .left_out(unless(board.iter().any(is_few), 3)),
             Column::right("pictures", column(&|row| row.pictures.to_string())).left_out(7),
-            Column::right("failed", column(&|row| row.failed.to_string())).left_out(5),
+            Column::right("failed", column(&|row| row.failed.to_string()))
+                .left_out(unless(board.iter().any(|row| row.failed > 0), 5)),
             Column::right("p next", column(&|row| row.p_next.map_or("-".to_owned(), format_p_value)))
                 .left_out(1)
                 .meaning(self.p_next_meaning()),
@@ -192,6 +193,11 @@ impl Report {
 
 fn dataset_title(dataset: &Option<String>) -> &str {
     dataset.as_deref().unwrap_or("all data sets, each counting the same")
+}
+
+/// Returns when a column is left out: never if it has something to show.
+fn unless(has_something: bool, order: u8) -> u8 {
+    if has_something { 0 } else { order }
 }
 
 fn is_few(row: &LeaderboardRow) -> bool {

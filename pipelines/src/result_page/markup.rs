@@ -44,7 +44,7 @@ pub(super) fn latex_table(title: &str, columns: &[&Column]) -> String {
 }
 
 /// Returns the value of a cell that is marked as the best, or None.
-fn best<'c>(column: &'c Column, row: usize) -> Option<&'c str> {
+fn best(column: &Column, row: usize) -> Option<&str> {
     column.cells[row].strip_suffix('*').filter(|_| column.is_marked)
 }
 

@@ -25,6 +25,7 @@ use crate::program::{note, with_hint, with_own_hint};
 pub struct ModelArgs {
     /// CLIP: a folder or file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME[@REVISION], from the hub;
     /// or dqa:small, a small model in the program. `dqa-coord model show` says what it is.
+    #[allow(rustdoc::broken_intra_doc_links)] // it is a help text, where brackets are no link
     #[arg(long, env = "DQA_MODEL", default_value = "", hide_default_value = true, value_name = "MODEL")]
     pub model: String,
 

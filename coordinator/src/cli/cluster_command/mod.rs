@@ -13,7 +13,7 @@ use control::RunAction;
 /// Commands for a coordinator, its workers and its runs.
 #[derive(Subcommand)]
 pub(in crate::cli) enum ClusterCommand {
-    /// Runs a coordinator: takes runs from users and has workers score them.
+    /// Runs a coordinator, which has workers score the runs of users.
     Serve(Box<serve::Args>),
     /// Lists a coordinator's workers, or drains one.
     Workers(workers::Args),
@@ -21,7 +21,7 @@ pub(in crate::cli) enum ClusterCommand {
     Cancel(control::Args),
     /// Pauses a coordinator's run: no more of it is handed to workers.
     Pause(control::Args),
-    /// Resumes a coordinator's run that was paused or cancelled, or failed.
+    /// Resumes a coordinator's paused, cancelled or failed run.
     Resume(control::Args),
     /// Scores the failed pictures of a coordinator's run again.
     Retry(control::Args),

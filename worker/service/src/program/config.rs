@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, anyhow};
 use clap::builder::{BoolishValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, Command};
+use dqa_pipelines::names::{similar_names, suggestion};
 use toml::{Table, Value};
 
 use super::{note, with_hint};
@@ -23,6 +24,7 @@ pub const SECTIONS: [(&str, &[&str]); 2] = [
         &[
             "submit",
             "train",
+            "trainings",
             "dataset",
             "model",
             "metrics",
@@ -71,7 +73,9 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
             return Err(outside_section(name, is_known, &shown));
         };
         if !is_known {
-            let error = anyhow!("the configuration {shown} has an unknown section `{name}`");
+            let all = SECTIONS.iter().flat_map(|(_, names)| names.iter().copied());
+            let similar = suggestion(&similar_names(name, all));
+            let error = anyhow!("the configuration {shown} has an unknown section `{name}`{similar}");
             let hint =
                 "a section has the name of a command of dqa-coord or dqa-worker, for example [submit] or [score]";
             return Err(with_hint(error, hint));
@@ -177,7 +181,8 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
     let mut arguments = Vec::new();
     for (key, value) in table {
         let Some(arg) = find_arg(key) else {
-            let error = anyhow!("the configuration {shown} has an unknown key `{key}`");
+            let similar = suggestion(&similar_names(key, command.get_arguments().filter_map(Arg::get_long)));
+            let error = anyhow!("the configuration {shown} has an unknown key `{key}`{similar}");
             return Err(with_hint(error, "keys are the flags that `--help` lists, without the dashes"));
         };
         let excluded = EXCLUSIVE.iter().any(|(own, other)| own == key && is_on(other));
@@ -265,9 +270,14 @@ mod tests {
     fn both_programs_have_one_file() {
         let text = "[submit]\ndtype = \"bf16\"\n[score]\nanything = 1\n[run]\nslots = 2\n[serve]\n";
         assert_eq!(added(text).unwrap(), ["--dtype=bf16"]);
-        assert_eq!(added("[scores]\n").unwrap_err(), "the configuration FILE has an unknown section `scores`");
-        let outside = added("store = \"x\"\n").unwrap_err();
-        assert_eq!(outside, "`store` in the configuration FILE is outside a section");
+        assert_eq!(
+            added("[scores]\n").unwrap_err(),
+            "the configuration FILE has an unknown section `scores`; similar names: score, store"
+        );
+        let mistyped = added("[submit]\ndtyp = \"bf16\"\n").unwrap_err();
+        assert_eq!(mistyped, "the configuration FILE has an unknown key `dtyp`; similar names: dtype");
+        let outside = added("dtype = \"x\"\n").unwrap_err();
+        assert_eq!(outside, "`dtype` in the configuration FILE is outside a section");
     }
 
     #[test]

@@ -16,6 +16,9 @@ pub const WIDTH: usize = 80;
 /// Lines of a screen: `-h` has at most one screen, and `--help` at most two.
 pub const SCREEN_LINES: usize = 48;
 
+/// The most lines below the flags.
+const FOOT_LINES: usize = 10;
+
 /// Indent of the second and further lines of a flag. Descriptions begin beside their flags: a column of them would be narrow,
 /// and take a third more lines.
 const INDENT: usize = 6;
@@ -115,16 +118,23 @@ fn text(command: &mut Command, is_full: bool, header: &Style) -> String {
     push_wrapped(&mut text, &usage, 7);
     text.push('\n');
     let mut only_named = Vec::new();
+    let mut shown = Vec::new();
     for (heading, args) in groups(command) {
         if !is_full && ONLY_IN_FULL.contains(&heading) {
             only_named.push(format!("{heading} ({})", args.len()));
             continue;
         }
-        let _ = writeln!(text, "{header}{heading}:{header:#}");
+        let mut group = String::new();
+        let _ = writeln!(group, "{header}{heading}:{header:#}");
         args.iter()
             .filter(|arg| is_full || !arg.is_hide_short_help_set())
-            .for_each(|arg| push_arg(&mut text, arg, is_full));
+            .for_each(|arg| push_arg(&mut group, arg, is_full));
+        shown.push(group);
     }
+    // Groups are apart where the screens have room for it.
+    let lines = text.lines().count() + shown.iter().map(|group| group.lines().count() + 1).sum::<usize>() + FOOT_LINES;
+    let is_roomy = lines <= if is_full { 2 * SCREEN_LINES } else { SCREEN_LINES };
+    text += &shown.join(if is_roomy { "\n" } else { "" });
     text.push('\n');
     if is_full {
         push_wrapped(&mut text, VARIABLES, 0);
