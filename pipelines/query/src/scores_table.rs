@@ -11,10 +11,10 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, ToDFSchema};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, Literal};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -24,6 +24,9 @@ use dqa_pipelines::tables::scores::{self, METRIC};
 
 /// The first column, which is not in the files.
 pub(crate) const RUN_COLUMN: &str = "run";
+
+/// A number of each row of the files, which is never negative.
+const VARYING: &str = "windows";
 
 /// The table's columns. Every row has a metric.
 pub(crate) static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -76,9 +79,11 @@ impl TableProvider for ScoresTable {
         let wanted = projection.unwrap_or(&all);
         let uses_constants = |filter: &Expr| filter.column_refs().iter().any(|column| is_constant(&column.name));
         let (own, of_files): (Vec<Expr>, Vec<Expr>) = filters.iter().cloned().partition(uses_constants);
-        let mut inputs = Vec::with_capacity(self.0.len());
-        for rows in self.0.iter().filter(|rows| !own.iter().any(|filter| rows.are_excluded_by(filter))) {
-            inputs.push(rows.scan(state, wanted, &of_files, limit).await?);
+        let scanned = self.0.iter().filter(|rows| !own.iter().any(|filter| rows.are_excluded_by(filter)));
+        let scanned: Vec<&MetricRows> = scanned.collect();
+        let mut inputs = Vec::with_capacity(scanned.len());
+        for rows in &scanned {
+            inputs.push(rows.scan(state, wanted, &of_files, limit, scanned.len() > 1).await?);
         }
         if inputs.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(SCHEMA.project(wanted)?))));
@@ -122,31 +127,57 @@ impl MetricRows {
         }
     }
 
-    /// Scans the parts for the columns of [`SCHEMA`] with these indices.
+    /// Scans the parts for the columns of [`SCHEMA`] with these indices. With `has_siblings`, the rows become one input of
+    /// several of a union.
     async fn scan(
         &self,
         state: &dyn Session,
         wanted: &[usize],
         filters: &[Expr],
         limit: Option<usize>,
+        has_siblings: bool,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // In the files each column is one place further to the left.
         let is_in_files = |column: &&usize| !is_constant(SCHEMA.field(**column).name());
-        let file_columns: Vec<usize> = wanted.iter().filter(is_in_files).map(|column| column - 1).collect();
+        let mut file_columns: Vec<usize> = wanted.iter().filter(is_in_files).map(|column| column - 1).collect();
+        let needs_varying = has_siblings && file_columns.len() < wanted.len();
+        let varying = if needs_varying { Some(position_of(VARYING, &mut file_columns)?) } else { None };
         let rows = self.parts.scan(state, Some(&file_columns), filters, limit).await?;
         let mut file_column = 0;
         let columns = wanted.iter().map(|column| {
             let name = SCHEMA.field(*column).name().clone();
-            let expr: Arc<dyn PhysicalExpr> = match self.constant(&name) {
-                Some(value) => Arc::new(Literal::new(value)),
-                None => {
+            let expr: Arc<dyn PhysicalExpr> = match (self.constant(&name), varying) {
+                (Some(value), Some(varying)) => not_constant(value, varying)?,
+                (Some(value), None) => Arc::new(Literal::new(value)),
+                (None, _) => {
                     file_column += 1;
                     Arc::new(Column::new(&name, file_column - 1))
                 }
             };
-            (expr, name)
+            Ok((expr, name))
         });
-        let columns: Vec<_> = columns.collect();
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
     }
+}
+
+/// Returns where a column of the files is among those that are read, and reads it if it was not.
+fn position_of(name: &str, file_columns: &mut Vec<usize>) -> Result<usize> {
+    let column = scores::SCHEMA.index_of(name)?;
+    Ok(file_columns.iter().position(|known| *known == column).unwrap_or_else(|| {
+        file_columns.push(column);
+        file_columns.len() - 1
+    }))
+}
+
+/// Returns an expression with this value in all rows, which DataFusion does not take for a constant.
+///
+/// In DataFusion 55, a sort by a column that is constant in each input of a union, with different values, leaves the column
+/// out, and rows of one input then decide which rows of another `LIMIT` drops.
+fn not_constant(value: ScalarValue, varying: usize) -> Result<Arc<dyn PhysicalExpr>> {
+    let value: Arc<dyn PhysicalExpr> = Arc::new(Literal::new(value));
+    let column = Arc::new(Column::new(VARYING, varying));
+    let zero = Arc::new(Literal::new(ScalarValue::new_zero(scores::SCHEMA.field_with_name(VARYING)?.data_type())?));
+    let is_negative = Arc::new(BinaryExpr::new(column, Operator::Lt, zero));
+    Ok(Arc::new(CaseExpr::try_new(None, vec![(is_negative, value.clone())], Some(value))?))
 }

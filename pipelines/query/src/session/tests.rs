@@ -259,6 +259,32 @@ async fn a_condition_on_the_metric_selects_the_files_and_its_plan_can_be_sent() 
     assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 3);
 }
 
+/// The rows of one input of the table must not decide which rows of another a limit drops.
+#[tokio::test]
+async fn a_limit_keeps_the_first_rows_in_the_order_of_metrics_and_runs() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    let parts = vec![part(store, "dcp", "last", 20).await, niqe_part(store, "aod", "first", 20).await];
+    run(store, "r", 1, RunState::Complete, parts).await;
+    let mut record = RunRecord::find(store, &"r".parse().unwrap()).await.unwrap().unwrap();
+    let niqe =
+        MetricSpec { name: "niqe".parse().unwrap(), direction: Direction::Lower, fingerprint: "niqe".to_owned() };
+    record.spec.metrics = vec![MetricSpec::clip_dqa("f"), niqe];
+    record.write(store).await.unwrap();
+    let part = part(store, "aod", "later", 20).await;
+    run(store, "s", 2, RunState::Complete, vec![part]).await;
+    let both = Selection::Runs(vec!["r".parse().unwrap(), "s".parse().unwrap()]);
+    // The inputs race, so that one query can be right by chance.
+    for _ in 0..30 {
+        let of_metrics = "SELECT metric, algorithm FROM scores ORDER BY metric, algorithm, image LIMIT 1";
+        let shown = fixture.shown(&of("r"), of_metrics).await;
+        assert!(shown.contains("| clip-dqa | dcp "), "{shown}");
+        let of_runs = "SELECT run, algorithm FROM scores WHERE metric = 'clip-dqa' ORDER BY run, algorithm LIMIT 1";
+        let shown = fixture.shown(&both, of_runs).await;
+        assert!(shown.contains("| r   | dcp "), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn reports_of_older_versions_are_of_the_one_metric() {
     let fixture = Fixture::new();
