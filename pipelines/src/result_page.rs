@@ -8,7 +8,7 @@ use crate::text_table::Alignment;
 mod markup;
 mod wrapping;
 
-pub use wrapping::hanging;
+pub use wrapping::{hanging, indented};
 
 /// The width that text fits, unless names of the user's own are longer.
 pub const TEXT_WIDTH: usize = 80;
@@ -35,7 +35,7 @@ pub enum Emphasis {
     Bold,
 }
 
-/// How results are shown.
+/// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableStyle {
     /// The form of tables.

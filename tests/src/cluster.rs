@@ -234,8 +234,12 @@ impl Cluster {
 
     /// Returns a user's command to the first coordinator.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_to(0, arguments)
+    }
+
+    fn command_to(&self, coordinator: usize, arguments: &[&str]) -> Command {
         let mut command = self.store_command(arguments);
-        command.args(&self.user_args).args(["--coordinator", &self.url()]);
+        command.args(&self.user_args).args(["--coordinator", &self.coordinator_url(coordinator)]);
         command
     }
 
@@ -246,11 +250,7 @@ impl Cluster {
 
     /// Runs a user's command to the coordinator that leads to its end. None: none leads, or it is not reached.
     pub fn run_on_leader(&self, arguments: &[&str]) -> Option<CommandOutput> {
-        let run = |number| {
-            let mut command = self.store_command(arguments);
-            command.args(&self.user_args).args(["--coordinator", &self.coordinator_url(number)]);
-            CommandOutput::new(&command.output().unwrap())
-        };
+        let run = |number| CommandOutput::new(&self.command_to(number, arguments).output().unwrap());
         (0..self.coordinators.len()).map(run).find(|output| output.code != 2)
     }
 

@@ -50,6 +50,11 @@ pub fn poll_until<T>(timeout: Duration, describe: impl Fn() -> String, mut check
     }
 }
 
+/// Returns a text on one line, with single blanks: what it says, however its lines are broken.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// A temporary folder for one test: it holds `model` (weights from a formula, with prompts) and what the test adds.
 pub struct TestDir {
     dir: tempfile::TempDir,
@@ -140,6 +145,13 @@ impl TestDir {
             "haze.toml",
             b"name = \"haze\"\nroot = \"haze\"\nlayout = \"{algorithm}/{scene}.png\"\n[labels]\nfile = \"labels.csv\"\n",
         );
+    }
+
+    /// Writes `haze` of two algorithms with what a training asks for: a range of its labels.
+    pub fn haze_for_training(&self) {
+        self.haze(&["dcp", "aod"]);
+        let definition = std::fs::read_to_string(self.path("haze.toml")).unwrap();
+        self.file("haze.toml", (definition + "range = [0, 100]\n").as_bytes());
     }
 
     /// Writes one picture of `haze` if it is missing. Writing it again would give it another version.

@@ -181,8 +181,8 @@ impl Chaos<'_> {
 
     fn submit(&mut self, name: &str, dataset: &str, more: &[&str]) {
         let common = ["--shard-windows", "1", "--name", name, "--detach"];
-        let arguments: Vec<String> = self.cluster.submit(dataset, &common).into_iter().map(str::to_owned).collect();
-        self.ask(&arguments.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>());
+        let arguments = [self.cluster.submit(dataset, &common), more.to_vec()].concat();
+        self.ask(&arguments);
     }
 
     /// Sends a command until a coordinator that leads has done it.

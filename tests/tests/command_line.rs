@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
+use dqa_pipelines::result_page::TEXT_WIDTH;
 use dqa_service::program::SECTIONS;
-use dqa_service::program::help::{self, SCREEN_LINES, WIDTH};
-use dqa_tests::TestDir;
+use dqa_service::program::help::{self, SCREEN_LINES};
+use dqa_tests::{TestDir, one_line};
 
 fn programs() -> [clap::Command; 2] {
     [dqa_coordinator::cli::command(), dqa_worker::cli::command()]
@@ -20,7 +21,7 @@ fn every_help_fits_its_screens() {
             let longest = text.lines().map(|line| line.chars().count()).max().unwrap();
             // The program's own help lists its commands, on one screen in any form.
             let screens = if command.contains(' ') { screens } else { 1 };
-            if lines > screens * SCREEN_LINES || longest > WIDTH {
+            if lines > screens * SCREEN_LINES || longest > TEXT_WIDTH {
                 wrong.push(format!("{command} (full: {is_full}): {lines} lines, {longest} columns"));
             }
         }
@@ -41,7 +42,7 @@ fn the_help_has_every_flag_and_the_required_ones_first() {
     let headings: Vec<&str> = full.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
     assert_eq!(headings[..3], ["Required:", "Options:", "Model:"]);
     assert!(short.contains("--model MODEL") && !short.contains("--pixels-max"), "{short}");
-    let words = short.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = one_line(&short);
     assert!(words.contains("Limits of pictures ("), "{short}");
     assert_eq!(dir.run(&["help", "submit"]).exits_with(0).stdout, full);
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use dqa_testkit::Picture;
-use dqa_tests::{CommandOutput, TestDir};
+use dqa_tests::{CommandOutput, TestDir, one_line};
 use serde_json::Value;
 
 const SCENES: u32 = 8;
@@ -129,7 +129,7 @@ fn differing_pictures_are_left_out_or_refused() {
     submit(&dir, "later", &["--views", "sees=global"]);
     let output = compare(&dir, &["local", "later"]).exits_with(0);
     let left_out = "left out of haze: 2 pictures not in every run; 1 picture of which some run has another file";
-    let shown = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = one_line(&output.stdout);
     assert!(shown.contains(left_out) && output.stderr.contains(left_out), "{}\n{}", output.stdout, output.stderr);
     let row = &compare(&dir, &["local", "later", "--format", "json"]).exits_with(0).json_lines()[0];
     assert_eq!(row["n"], 15);

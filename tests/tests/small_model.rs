@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers too
 
-use dqa_tests::TestDir;
+use dqa_tests::{TestDir, one_line};
 
 #[test]
 fn the_small_model_ranks_the_demos_algorithms() {
@@ -10,7 +10,7 @@ fn the_small_model_ranks_the_demos_algorithms() {
     dir.run(&["demo", "make", "demo", "--scenes", "10", "--seed", "77"]).exits_with(0);
     let small = ["submit", "--datasets", "demo/demo.toml", "--model", "dqa:small", "--prompts", "dqa:small"];
     let output = dir.run(&small).exits_with(0);
-    let shown = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = one_line(&output.stdout);
     assert!(shown.contains("it is for trying things out"), "{}", output.stdout);
     let agreement = &dir.query("SELECT srcc(score, mos) AS srcc, count(*) AS n FROM scores")[0];
     assert_eq!(agreement["n"], 120);

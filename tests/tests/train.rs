@@ -12,9 +12,7 @@ use insta::assert_snapshot;
 /// `haze` with labels that have a range.
 fn setup() -> TestDir {
     let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    dir.haze(&["dcp", "aod"]);
-    let text = std::fs::read_to_string(dir.path("haze.toml")).unwrap();
-    dir.file("haze.toml", (text + "range = [0, 100]\n").as_bytes());
+    dir.haze_for_training();
     dir
 }
 

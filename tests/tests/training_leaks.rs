@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers too
 
 use dqa_tests::cluster::{Cluster, Programs};
-use dqa_tests::{CommandOutput, TestDir};
+use dqa_tests::{CommandOutput, TestDir, one_line};
 use serde_json::Value;
 
 const PROGRAMS: Programs = Programs { coordinator: env!("CARGO_BIN_EXE_coord"), worker: env!("CARGO_BIN_EXE_worker") };
@@ -64,11 +64,6 @@ fn record(dir: &TestDir, run: &str) -> Value {
     serde_json::from_slice(&std::fs::read(dir.path(&format!("store/runs/{run}/run.json"))).unwrap()).unwrap()
 }
 
-/// Returns a text on one line, with single blanks.
-fn words(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Pictures and scenes of a line of the agreement with labels.
 fn counts_of(output: &CommandOutput, name: &str) -> Vec<String> {
     let line = output.stdout.lines().find_map(|line| line.trim_start().strip_prefix(name));
@@ -98,7 +93,7 @@ fn training_scenes_cause_a_warning_and_are_reported_separately() {
     let leak =
         "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(output.stderr.contains(&format!("warning: {leak}")), "{}", output.stderr);
-    assert!(words(&output.stdout).contains(&format!("NOTE: {leak}")), "{}", output.stdout);
+    assert!(one_line(&output.stdout).contains(&format!("NOTE: {leak}")), "{}", output.stdout);
     assert_eq!(counts_of(&output, "held out of training"), ["12", "6"], "{}", output.stdout);
     assert_eq!(counts_of(&output, "seen in training"), ["12", "6"], "{}", output.stdout);
     let seen = &record(&dir, "own")["spec"]["datasets"][0]["seen_in_training"];
@@ -110,7 +105,7 @@ fn training_scenes_cause_a_warning_and_are_reported_separately() {
         rows.iter().map(|row| (row["group_kind"].as_str().unwrap(), row["n"].as_i64().unwrap())).collect();
     assert_eq!(counts, [("all", 24), ("held_out", 12), ("seen", 12)]);
     let board = dir.run(&["leaderboard"]).exits_with(0);
-    assert!(words(&board.stdout).contains(&format!("NOTE: {leak}")), "{}", board.stdout);
+    assert!(one_line(&board.stdout).contains(&format!("NOTE: {leak}")), "{}", board.stdout);
     let again = submit(&dir, "haze.toml", "out/prompts.safetensors", &["--name", "own"]);
     assert!(again.stderr.contains("nothing to score") && again.stderr.contains(leak), "{}", again.stderr);
 
@@ -179,7 +174,7 @@ fn a_coordinator_reads_training_scenes_from_the_model_files() {
         "the model or its prompts saw 6 of 12 scenes of data set haze in training: judge it by the 6 held-out scenes";
     assert!(output.stderr.contains(&format!("warning: {leak}")), "{}", output.stderr);
     assert!(
-        words(&output.stdout).contains(&format!("NOTE: {leak}")) && output.stdout.contains("held out of training"),
+        one_line(&output.stdout).contains(&format!("NOTE: {leak}")) && output.stdout.contains("held out of training"),
         "{}",
         output.stdout
     );
@@ -193,7 +188,7 @@ fn the_small_model_records_its_training_data() {
     let shown = dir.run(&["model", "show", "dqa:small", "--prompts", "dqa:small"]).exits_with(0);
     assert_eq!(shown.stdout.matches("demo-train: 1,800 scenes; split 1 of splits ").count(), 2, "{}", shown.stdout);
     assert!(
-        words(&shown.stdout).contains("dqa-coord demo make demo-train --name demo-train --scenes 2000 --seed 2026")
+        one_line(&shown.stdout).contains("dqa-coord demo make demo-train --name demo-train --scenes 2000 --seed 2026")
     );
     let make = |name: &str| {
         dir.run(&["demo", "make", name, "--name", name, "--scenes", "2", "--seed", "2026"]).exits_with(0);

@@ -4,16 +4,13 @@ use std::io::{ErrorKind, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use dqa_pipelines::dataset::{NewDefinition, WrittenRoots};
+use dqa_pipelines::dataset::{NewDefinition, WrittenRoots, split_given_name};
 use dqa_pipelines::names::DatasetName;
 use dqa_service::program::{ExitStatus, OutputError, note, with_hint};
 
 /// Writes the definition of `folder`, which may be `NAME=FOLDER`, to `output` or into the folder.
 pub(super) async fn init(folder: &str, output: Option<&Path>) -> anyhow::Result<ExitStatus> {
-    let (name, folder) = match folder.split_once('=') {
-        Some((name, rest)) if !name.contains(['/', ':']) && !Path::new(folder).exists() => (Some(name), rest),
-        _ => (None, folder),
-    };
+    let (name, folder) = split_given_name(folder, Path::new(""));
     let root = address(folder)?;
     let name = name.unwrap_or_else(|| root.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
     let parsed: Result<DatasetName, _> = name.parse();

@@ -75,26 +75,3 @@ impl<'a> PartialFile<'a> {
             .with_context(|| format!("cannot write {}", self.path.display()))
     }
 }
-
-/// Returns a number with its digits in groups of three: `151,277,313`.
-pub(super) fn grouped_digits(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::grouped_digits;
-
-    #[test]
-    fn digits_are_in_groups_of_three() {
-        assert_eq!([0, 999, 1000, 151_277_313].map(grouped_digits), ["0", "999", "1,000", "151,277,313"]);
-    }
-}

@@ -2,15 +2,13 @@
 //! a long name: names of runs are never cut, because commands take them.
 
 use dqa_pipelines::count_text::counted;
+use dqa_pipelines::result_page::TEXT_WIDTH;
 use dqa_pipelines::text_table::Alignment::{self, Left, Right};
 use dqa_pipelines::text_table::format_rows;
 use dqa_service::program::OutputFormat;
 
 use super::output::{print_rows, print_text};
 use super::run_summary::{RunSummary, duration_text, whole_seconds};
-
-/// The width of a terminal that the main columns fit.
-const TERMINAL_WIDTH: usize = 80;
 
 /// Spaces before each column.
 const GAP: usize = 2;
@@ -84,7 +82,7 @@ fn main_columns(runs: &[RunSummary]) -> Vec<Column> {
         ("model", |run, width| cut_text(short_model(&run.model), width)),
     ];
     let whole = cut.map(|(header, cell)| Column::new(header, Left, runs.iter().map(|run| cell(run, usize::MAX))));
-    let room = TERMINAL_WIDTH.saturating_sub(used + whole.len() * GAP);
+    let room = TEXT_WIDTH.saturating_sub(used + whole.len() * GAP);
     let widths = share_width(room, &whole.each_ref().map(Column::width));
     let cut = cut.into_iter().zip(widths);
     let cut = cut.map(|((header, cell), width)| Column::new(header, Left, runs.iter().map(|run| cell(run, width))));
@@ -251,7 +249,7 @@ mod tests {
     fn the_main_columns_fit_a_terminal() {
         let text = table_text(&runs(), Columns::Main);
         insta::assert_snapshot!(text);
-        assert!(text.lines().take(5).all(|line| line.chars().count() <= TERMINAL_WIDTH), "{text}");
+        assert!(text.lines().take(5).all(|line| line.chars().count() <= TEXT_WIDTH), "{text}");
         let complete = table_text(&runs()[..1], Columns::Main);
         assert!(!complete.contains("failed") && !complete.contains("left"), "{complete}");
     }

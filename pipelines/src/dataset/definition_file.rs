@@ -29,13 +29,16 @@ const SECTIONS: [(&str, &str, &str); 4] = [
 /// # Errors
 /// If nothing is found, with similar names; if a definition cannot be read; if a folder has several definitions.
 pub fn find_definition(text: &str, base: &Path) -> Result<Definition, DatasetError> {
+    let (Some(name), text_of_set) = split_given_name(text, base) else { return find_named(text, base, None) };
+    let name = name.parse().map_err(|source| DatasetError::Name { text: text.to_owned(), source })?;
+    Ok(find_named(text_of_set, base, Some(&name))?.renamed(name))
+}
+
+/// Splits `NAME=FOLDER` into the name and the rest. The name of an existing file or folder may itself contain `=`.
+pub fn split_given_name<'a>(text: &'a str, base: &Path) -> (Option<&'a str>, &'a str) {
     match text.split_once('=') {
-        // A file's own name may contain `=`.
-        Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => {
-            let name = name.parse().map_err(|source| DatasetError::Name { text: text.to_owned(), source })?;
-            Ok(find_named(rest, base, Some(&name))?.renamed(name))
-        }
-        _ => find_named(text, base, None),
+        Some((name, rest)) if !name.contains(['/', '\\', ':']) && !base.join(text).exists() => (Some(name), rest),
+        _ => (None, text),
     }
 }
 

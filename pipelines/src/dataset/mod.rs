@@ -43,7 +43,7 @@ mod tar_members;
 pub use check::{CheckCell, CheckCounts, CheckReport, check};
 pub use data_set::{ALL, AlgorithmSelection, DataSet, ExcludedFolder, Scene};
 pub use definition::{Definition, Ignore, Importer, LabelsDefinition, Protocol, ReferencesDefinition, Repeated};
-pub use definition_file::{definition_names, find_definition};
+pub use definition_file::{definition_names, find_definition, split_given_name};
 pub use dqa_metrics::ReferenceKind;
 pub use error::DatasetError;
 pub use fault::{Fault, FaultKind};

@@ -1,7 +1,7 @@
 //! The lines of `model show` as a table.
 
 use super::description::{ModelDescription, PromptsDescription};
-use crate::cli::output::grouped_digits;
+use dqa_pipelines::count_text::count_text;
 use dqa_pipelines::text_table::short_fingerprint;
 
 /// A line: a name, which is empty on a line that continues the one above, and a value.
@@ -18,11 +18,11 @@ pub(super) fn table_rows(model: &ModelDescription) -> Vec<TableRow> {
         rows.push(("repository", repository.clone()));
         rows.push(("revision", format!("{revision}, commit {commit}")));
     }
-    let files = model.files.iter().map(|file| format!("{} ({} bytes)", file.name, grouped_digits(file.bytes)));
+    let files = model.files.iter().map(|file| format!("{} ({} bytes)", file.name, count_text(file.bytes)));
     add_list(&mut rows, "files", files);
     let precisions: Vec<String> = model.precisions.iter().map(|p| format!("{} {}", p.tensors, p.dtype)).collect();
     rows.push(("tensors", format!("{}: {}", model.tensors, precisions.join(", "))));
-    rows.push(("parameters", grouped_digits(model.parameters)));
+    rows.push(("parameters", count_text(model.parameters)));
     let (vision, text) = (model.vision, model.text);
     rows.push(("architecture", format!("{}, features of {}", model.architecture, model.embed_dim)));
     rows.push((

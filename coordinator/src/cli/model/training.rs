@@ -1,10 +1,9 @@
 //! The data sets that weights and prompts were trained on, as `model show` shows them.
 
 use dqa_engine::models::RecordedTraining;
+use dqa_pipelines::count_text::count_text;
 use dqa_pipelines::trained_on::{Scenes, TrainedOn, TrainingSet};
 use serde::Serialize;
-
-use crate::cli::output::grouped_digits;
 
 /// A file's record of its training, or the reason why it cannot be read.
 #[derive(Serialize)]
@@ -42,7 +41,7 @@ impl TrainingDescription {
 }
 
 fn dataset_lines(set: &TrainingSet) -> Vec<String> {
-    let count = |scenes: &Scenes| grouped_digits(scenes.len());
+    let count = |scenes: &Scenes| count_text(scenes.len());
     let mut line = format!("{}: {} scenes", set.dataset, count(&set.train));
     if !set.selection.is_empty() {
         line += &format!(", and {} that chose the epoch", count(&set.selection));

@@ -10,9 +10,8 @@ use std::fmt::Write;
 
 use clap::builder::{StyledStr, styling::Style};
 use clap::{Arg, ArgAction, Command};
+use dqa_pipelines::result_page::{TEXT_WIDTH, indented};
 
-/// Width of the help in columns.
-pub const WIDTH: usize = 80;
 /// Lines of a screen: `-h` has at most one screen, and `--help` at most two.
 pub const SCREEN_LINES: usize = 48;
 
@@ -66,7 +65,7 @@ const VARIABLES: &str = "Each flag is also a key in the command's section of a c
 pub(super) fn with_help(program: Command, arguments: &[OsString]) -> Command {
     let asks = |text: &str| arguments.iter().any(|argument| argument == text);
     let is_full = asks("--help") || arguments.get(1).is_some_and(|first| first == "help");
-    let program = program.max_term_width(WIDTH);
+    let program = program.max_term_width(TEXT_WIDTH);
     if is_full || asks("-h") { with_text(built(program), is_full) } else { program }
 }
 
@@ -89,7 +88,7 @@ fn with_text(command: Command, is_full: bool) -> Command {
 /// The help of each command of a program, with the command's words: for tests of all of them.
 pub fn all(program: Command, is_full: bool) -> Vec<(String, String)> {
     let mut all = Vec::new();
-    let mut program = built(program.max_term_width(WIDTH));
+    let mut program = built(program.max_term_width(TEXT_WIDTH));
     all.push((program.get_name().to_owned(), program.render_long_help().to_string()));
     collect(&program, program.get_name(), is_full, &mut all);
     all
@@ -178,8 +177,7 @@ fn is_of_every_command(arg: &Arg) -> bool {
 fn push_arg(text: &mut String, arg: &Arg, is_full: bool) {
     let name = format!("  {}  ", arg_name(arg));
     let description = if is_full { full_description(arg) } else { first_sentence(&description(arg)) };
-    text.push_str(&name);
-    push_wrapped_from(text, &description, name.chars().count(), INDENT);
+    *text += &indented(&name, &description, INDENT);
     let values = arg.get_possible_values();
     // A required word decides what the command does.
     if is_full && arg.is_required_set() && arg.is_positional() && values.iter().any(|value| value.get_help().is_some())
@@ -187,8 +185,7 @@ fn push_arg(text: &mut String, arg: &Arg, is_full: bool) {
         for value in values.iter().filter(|value| !value.is_hide_set()) {
             let help = value.get_help().map(ToString::to_string).unwrap_or_default();
             let name = format!("    {}  ", value.get_name());
-            text.push_str(&name);
-            push_wrapped_from(text, &help, name.chars().count(), INDENT + 2);
+            *text += &indented(&name, &help, INDENT + 2);
         }
     }
 }
@@ -248,26 +245,7 @@ fn first_sentence(text: &str) -> String {
 }
 
 fn push_wrapped(out: &mut String, text: &str, indent: usize) {
-    text.lines().for_each(|line| push_wrapped_from(out, line, 0, indent));
-}
-
-/// Appends a text that begins in a column, wrapped at the width, with a line feed. Further lines are indented.
-fn push_wrapped_from(out: &mut String, text: &str, column: usize, indent: usize) {
-    let mut column = column;
-    for (index, word) in text.split_whitespace().enumerate() {
-        let length = word.chars().count();
-        if index > 0 && column + 1 + length > WIDTH {
-            out.push('\n');
-            out.push_str(&" ".repeat(indent));
-            column = indent;
-        } else if index > 0 {
-            out.push(' ');
-            column += 1;
-        }
-        out.push_str(word);
-        column += length;
-    }
-    out.push('\n');
+    text.lines().for_each(|line| *out += &indented("", line, indent));
 }
 
 #[cfg(test)]
