@@ -16,6 +16,7 @@ pub mod import_scores;
 pub mod leader;
 pub mod metric;
 pub mod model_spec;
+mod named_parts;
 pub mod names;
 pub mod part_removal;
 pub mod parts;

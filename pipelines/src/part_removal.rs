@@ -7,7 +7,6 @@
 //! Whatever the order, one of the two sees the other. A part that a killed process left aside is put back or deleted by
 //! [`collect_orphans`], after a time in which no process can be between the two steps.
 
-use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use futures::TryStreamExt;
@@ -15,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{info, warn};
 
 use crate::causes;
+use crate::named_parts::NamedParts;
 use crate::plan::is_part_key;
 use crate::run::StoredRuns;
 use crate::store::{Store, StoreError};
@@ -134,25 +134,21 @@ pub async fn collect_orphans(store: &Store, grace: SignedDuration) -> Result<Col
     Ok(collection)
 }
 
-/// Returns the keys of the parts in a store that are not among `named`, sorted.
-///
-/// # Errors
-/// If the store fails.
-pub async fn find_orphans(store: &Store, named: &HashSet<String>) -> Result<Vec<String>, StoreError> {
+/// Returns the keys of the parts in a store that no run needs, sorted.
+async fn find_orphans(store: &Store, named: &NamedParts) -> Result<Vec<String>, StoreError> {
     let mut keys = list_keys(store, SCORES).await?;
-    keys.retain(|key| is_part_key(key) && !named.contains(key));
+    keys.retain(|key| is_part_key(key) && !named.needs(key));
     keys.sort_unstable();
     Ok(keys)
 }
 
-/// Returns the keys of the parts that a store's runs name. None, and a warning, if a record cannot be read.
-async fn named_parts(store: &Store) -> Result<Option<HashSet<String>>, StoreError> {
+/// Returns which parts a store's runs need. None, and a warning, if a record cannot be read.
+async fn named_parts(store: &Store) -> Result<Option<NamedParts>, StoreError> {
     let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
     for (run, error) in &unreadable {
         warn!(%run, error = %causes(error), "no part is removed: the run may name it");
     }
-    let named = records.into_iter().flat_map(|record| record.parts).map(|part| part.key).collect();
-    Ok(unreadable.is_empty().then_some(named))
+    Ok(unreadable.is_empty().then(|| NamedParts::of(&records)))
 }
 
 /// Puts a part back that was moved aside, unless it was made again. Returns whether it was put back.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures::TryStreamExt;
 
+use crate::named_parts::NamedParts;
 use crate::names::RunName;
 use crate::part_removal::remove_unnamed;
 use crate::run::{RUNS, RecordWriter, RunRecord, RunRecordError, RunState, StoredRuns};
@@ -40,7 +41,7 @@ pub struct RunRemoval {
 pub struct FreedPart {
     /// Its key.
     pub key: String,
-    /// Its rows, as planned.
+    /// Its rows, as planned. 0 if it holds what was kept of a part that was not finished.
     pub rows: u64,
     /// Its length.
     pub bytes: u64,
@@ -129,26 +130,25 @@ impl RunRemoval {
         Ok(removal)
     }
 
-    /// Finds the parts in the store that the removed runs name, and no other.
+    /// Finds the parts in the store that the removed runs need, and no other.
     async fn find_parts(
         &mut self,
         store: &Store,
         removed: &[RunRecord],
         others: &[RunRecord],
     ) -> Result<(), StoreError> {
-        let kept: HashSet<&str> =
-            others.iter().flat_map(|record| &record.parts).map(|part| part.key.as_str()).collect();
+        let (own, of_others) = (NamedParts::of(removed), NamedParts::of(others));
         let parts = || removed.iter().flat_map(|record| &record.parts);
         let rows: BTreeMap<&str, u64> = parts().map(|part| (part.key.as_str(), part.rows)).collect();
         let datasets: BTreeSet<&str> = parts().map(|part| part.dataset.as_str()).collect();
         for dataset in datasets {
             let mut objects = store.list(&dataset_folder(dataset));
             while let Some(Object { key, bytes, .. }) = objects.try_next().await? {
-                let Some(rows) = rows.get(key.as_str()) else { continue };
-                if kept.contains(key.as_str()) {
+                if of_others.needs(&key) && own.needs(&key) {
                     self.parts_kept += 1;
-                } else {
-                    self.parts.push(FreedPart { key, rows: *rows, bytes });
+                } else if own.needs(&key) {
+                    let rows = rows.get(key.as_str()).copied().unwrap_or_default();
+                    self.parts.push(FreedPart { key, rows, bytes });
                 }
             }
         }

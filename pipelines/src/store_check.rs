@@ -8,6 +8,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
 use crate::causes;
+use crate::named_parts::NamedParts;
 use crate::names::RunName;
 use crate::part_removal::{self, Collection, GRACE, REMOVED};
 use crate::parts::{self, PartError};
@@ -85,16 +86,16 @@ pub struct Repair {
     pub collection: Collection,
 }
 
-/// The parts that the readable records name.
+/// What the readable records say of the parts that they name.
 #[derive(Default)]
-struct NamedParts {
+struct PlannedParts {
     /// The planned rows of each part, and the runs that name it.
     by_key: BTreeMap<String, (u64, Vec<RunName>)>,
     /// Keys of the parts of complete runs.
     of_complete_runs: BTreeSet<String>,
 }
 
-impl NamedParts {
+impl PlannedParts {
     fn runs(&self, key: &str) -> Vec<RunName> {
         self.by_key.get(key).map(|(_, runs)| runs.clone()).unwrap_or_default()
     }
@@ -112,7 +113,7 @@ pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
         let detail = format!("{}; no part is removed while it is there", causes(&error));
         problems.push(problem(ProblemKind::Unreadable, format!("{RUNS}/{run}/run.json"), vec![run], detail));
     }
-    let mut named = NamedParts::default();
+    let mut named = PlannedParts::default();
     for record in &records {
         for part in &record.parts {
             let entry = named.by_key.entry(part.key.clone()).or_insert((part.rows, Vec::new()));
@@ -130,7 +131,8 @@ pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
         let detail = "it does not exist".to_owned();
         problems.push(problem(ProblemKind::Missing, key.clone(), named.runs(key), detail));
     }
-    for key in listed.iter().filter(|key| !named.by_key.contains_key(*key)) {
+    let needed = NamedParts::of(&records);
+    for key in listed.iter().filter(|key| !needed.needs(key)) {
         problems.push(problem(ProblemKind::Orphan, key.clone(), Vec::new(), "no run names it".to_owned()));
     }
     for object in store.list_sorted(REMOVED).await? {
@@ -146,7 +148,7 @@ pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
 }
 
 /// Reads all parts, and finds those that are damaged or hold rows of other parts.
-async fn check_contents(store: &Store, keys: &[String], named: &NamedParts) -> Result<Vec<Problem>, StoreError> {
+async fn check_contents(store: &Store, keys: &[String], named: &PlannedParts) -> Result<Vec<Problem>, StoreError> {
     let mut problems = Vec::new();
     // The first part with each picture's row, among the parts of one folder and metric: these follow each other.
     let (mut group, mut first) = (String::new(), HashMap::<String, usize>::new());

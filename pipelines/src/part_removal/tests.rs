@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::run::RunRecord;
+use crate::run::{RunRecord, RunState};
 use crate::tables::scores::part_key;
 
 const NOW: SignedDuration = SignedDuration::from_secs(-1);
@@ -26,10 +26,14 @@ impl Fixture {
     }
 
     async fn write_run(&self, name: &str, parts: &[&str]) {
+        self.write_run_in(RunState::Running, name, parts).await;
+    }
+
+    async fn write_run_in(&self, state: RunState, name: &str, parts: &[&str]) {
         let part =
             |key: &&str| serde_json::json!({"key": key, "dataset": "d", "algorithm": "a", "rows": 1, "windows": 1});
         let record = serde_json::json!({
-            "name": name, "state": "running", "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
+            "name": name, "state": state, "created": "2026-01-01T00:00:00Z", "updated": "2026-01-01T00:00:00Z",
             "spec": {"datasets": [], "model": "m", "prompts": null, "views": "v", "dtype": "f32", "device": "cpu",
                      "shard_windows_max": 1, "remark": null},
             "fingerprint": "f", "counts": {"pictures": 0, "windows": 0, "scored": 0, "failed": 0},
@@ -46,7 +50,12 @@ impl Fixture {
 }
 
 fn key(number: u32) -> String {
-    part_key("d", "a", &format!("0123456789ab-s01-{number:08x}"))
+    key_of(number, 0)
+}
+
+/// Rows that were kept while the part `number` was made have another digest in the second half of its name.
+fn key_of(number: u32, kept: u32) -> String {
+    part_key("d", "a", &format!("0123456789ab-s01-{number:016x}{kept:016x}"))
 }
 
 #[tokio::test]
@@ -89,6 +98,20 @@ async fn orphans_are_collected_after_the_grace_time() {
     assert_eq!(collect_orphans(&fixture.store, GRACE).await.unwrap(), Collection::default());
     assert_eq!(collect_orphans(&fixture.store, NOW).await.unwrap().removed, [orphan]);
     assert_eq!(fixture.keys(SCORES).await.len(), 3, "files that are no parts stay");
+}
+
+#[tokio::test]
+async fn rows_that_an_unfinished_run_goes_on_from_are_no_orphans() {
+    let fixture = Fixture::new();
+    let (kept, of_another) = (key_of(1, 7), key_of(2, 7));
+    fixture.put(&[&kept, &of_another]).await;
+    fixture.write_run("r", &[&key(1)]).await;
+    assert_eq!(collect_orphans(&fixture.store, NOW).await.unwrap().removed, [of_another]);
+    // The run itself removes them when it has made the part.
+    assert_eq!(remove_unnamed(&fixture.store, vec![kept.clone()]).await.unwrap(), std::slice::from_ref(&kept));
+    fixture.put(&[&kept]).await;
+    fixture.write_run_in(RunState::Complete, "r", &[&key(1)]).await;
+    assert_eq!(collect_orphans(&fixture.store, NOW).await.unwrap().removed, [kept]);
 }
 
 #[tokio::test]

@@ -199,6 +199,11 @@ pub fn is_kept_part(other: &str, name: &str) -> bool {
     other != name && other.len() == name.len() && other.starts_with(shared_beginning(name))
 }
 
+/// Returns what the key of a part and those of its kept rows have in common. None if the object is no part.
+pub(crate) fn kept_beginning(key: &str) -> Option<&str> {
+    key.strip_suffix(".parquet").filter(|_| is_part_key(key)).map(shared_beginning)
+}
+
 /// Returns what the names of a part and of its kept rows have in common.
 fn shared_beginning(name: &str) -> &str {
     &name[..name.len().saturating_sub(DIGEST_DIGITS / 2)]
