@@ -53,25 +53,38 @@ pub const SECTIONS: [(&str, &[&str]); 2] = [
     ("dqa-worker", &["score", "run"]),
 ];
 
-/// Returns `arguments` with the configuration file's values inserted after the command's name.
+/// Returns `arguments` with the values of the command's section of the configuration file inserted after its words.
 pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::Result<Vec<OsString>> {
     let Some(path) = config_path(&arguments) else {
         return Ok(arguments);
     };
-    let Some(index) = command_index(program, &arguments) else {
+    let words = command_words(program, &arguments);
+    if words.is_empty() {
         return Ok(arguments);
-    };
-    let command = arguments[index].to_str().and_then(|name| program.find_subcommand(name));
-    let command = command.expect("the index is that of a command's name");
+    }
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read the configuration {shown}"))?;
     let tables: Table = text.parse().with_context(|| format!("the configuration {shown} is not valid TOML"))?;
-    let mut all = arguments[..=index].to_vec();
-    for (name, table) in &tables {
+    check_sections(program, &tables, &shown)?;
+    let (mut command, mut table) = (program, Some(&tables));
+    for (_, name) in &words {
+        command = command.find_subcommand(name).expect("the word is a command's name");
+        table = table.and_then(|table| table.get(*name)?.as_table());
+    }
+    let values = table.map_or(Ok(Vec::new()), |table| to_arguments(command, table, &arguments, &shown))?;
+    let after = words.last().map_or(0, |(index, _)| index + 1);
+    let mut all = arguments;
+    all.splice(after..after, values);
+    Ok(all)
+}
+
+/// Checks that all sections are those of commands.
+fn check_sections(program: &Command, tables: &Table, shown: &str) -> anyhow::Result<()> {
+    for (name, table) in tables {
         let is_known = is_section(program, name);
-        let Value::Table(table) = table else {
-            return Err(outside_section(name, is_known, &shown));
-        };
+        if !table.is_table() {
+            return Err(outside_section(name, is_known, shown));
+        }
         if !is_known {
             let all = SECTIONS.iter().flat_map(|(_, names)| names.iter().copied());
             let similar = suggestion(&similar_names(name, all));
@@ -80,12 +93,8 @@ pub(super) fn with_file(program: &Command, arguments: Vec<OsString>) -> anyhow::
                 "a section has the name of a command of dqa-coord or dqa-worker, for example [submit] or [score]";
             return Err(with_hint(error, hint));
         }
-        if name == command.get_name() {
-            all.extend(to_arguments(command, table, &arguments, &shown)?);
-        }
     }
-    all.extend_from_slice(&arguments[index + 1..]);
-    Ok(all)
+    Ok(())
 }
 
 /// Returns whether a section belongs to a command of this program or of the other one.
@@ -107,29 +116,49 @@ fn outside_section(name: &str, is_section: bool, shown: &str) -> anyhow::Error {
 /// Returns the program's parser for these `arguments`. It ignores variables that are empty or turn a switch off, which
 /// clap would take as given, and those that a flag on the command line excludes.
 pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
-    let without_variable = |arg: Arg| arg.env(None::<&'static str>);
-    let program = program.mut_args(|arg| if is_empty(&arg) { without_variable(arg) } else { arg });
-    let Some(name) = command_name(&program, arguments) else {
-        return program;
-    };
-    program.mut_subcommand(name, |command| {
-        command.mut_args(|arg| {
-            let excluded =
-                EXCLUSIVE.iter().any(|(own, other)| arg.get_long() == Some(own) && is_flag(arguments, other));
-            if excluded || is_empty(&arg) || is_off(&arg) { without_variable(arg) } else { arg }
-        })
-    })
+    let words = command_words(&program, arguments);
+    let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
+    with_variables(program, &names, arguments)
 }
 
-/// Returns the name of the command in `arguments`.
+fn with_variables(command: Command, names: &[&str], arguments: &[OsString]) -> Command {
+    let command = command.mut_args(|arg| {
+        let excluded = EXCLUSIVE.iter().any(|(own, other)| arg.get_long() == Some(own) && is_flag(arguments, other));
+        if excluded || is_empty(&arg) || is_off(&arg) { arg.env(None::<&'static str>) } else { arg }
+    });
+    match names {
+        [] => command,
+        [name, inner @ ..] => command.mut_subcommand(name, |command| with_variables(command, inner, arguments)),
+    }
+}
+
+/// Returns the name of the command in `arguments`, `store` for `store check`.
 pub(super) fn command_name<'a>(program: &Command, arguments: &'a [OsString]) -> Option<&'a str> {
-    arguments[command_index(program, arguments)?].to_str()
+    command_words(program, arguments).first().map(|(_, name)| *name)
 }
 
-/// Returns the index of the command's name. A configuration file may have the same name.
-fn command_index(program: &Command, arguments: &[OsString]) -> Option<usize> {
-    let is_name = |index: &usize| program.get_subcommands().any(|c| arguments[*index] == c.get_name());
-    (1..arguments.len()).filter(|index| arguments[index - 1] != "--config").find(is_name)
+/// Returns the words of the command in `arguments`, such as `store` and `check`, with their indices.
+pub(super) fn command_words<'a>(program: &Command, arguments: &'a [OsString]) -> Vec<(usize, &'a str)> {
+    let mut words: Vec<(usize, &str)> = Vec::new();
+    let mut command = program;
+    loop {
+        let first = words.last().map_or(1, |(index, _)| index + 1);
+        let is_value = |index: usize| takes_value(program, command, &arguments[index - 1]);
+        let word = (first..arguments.len()).filter(|index| !is_value(*index)).find_map(|index| {
+            let name = arguments[index].to_str()?;
+            Some((index, name, command.find_subcommand(name)?))
+        });
+        let Some((index, name, inner)) = word else { return words };
+        words.push((index, name));
+        command = inner;
+    }
+}
+
+/// Returns whether an argument is a flag whose value is the next argument: a file or a run may have a command's name.
+fn takes_value(program: &Command, command: &Command, argument: &OsString) -> bool {
+    let flag = argument.to_str().and_then(|argument| argument.strip_prefix("--"));
+    let mut args = program.get_arguments().chain(command.get_arguments());
+    flag.is_some_and(|flag| args.any(|arg| arg.get_long() == Some(flag) && arg.get_action().takes_values()))
 }
 
 /// Returns whether a flag is on the command line.
@@ -180,10 +209,24 @@ fn to_arguments(command: &Command, table: &Table, given: &[OsString], shown: &st
         |key: &str| is_flag(given, key) || find_arg(key).is_some_and(|arg| variable(arg).is_some() && !is_off(arg));
     let mut arguments = Vec::new();
     for (key, value) in table {
+        if command.find_subcommand(key).is_some() {
+            match value {
+                Value::Table(_) => continue,
+                _ => return Err(outside_section(&format!("{}.{key}", command.get_name()), true, shown)),
+            }
+        }
         let Some(arg) = find_arg(key) else {
             let similar = suggestion(&similar_names(key, command.get_arguments().filter_map(Arg::get_long)));
             let error = anyhow!("the configuration {shown} has an unknown key `{key}`{similar}");
-            return Err(with_hint(error, "keys are the flags that `--help` lists, without the dashes"));
+            let inner: Vec<String> = command
+                .get_subcommands()
+                .map(|inner| format!("[{}.{}]", command.get_name(), inner.get_name()))
+                .collect();
+            let hint = "keys are the flags that `--help` lists, without the dashes";
+            return Err(match inner.is_empty() {
+                true => with_hint(error, hint),
+                false => with_hint(error, format!("{hint}; the sections of its commands are {}", inner.join(", "))),
+            });
         };
         let excluded = EXCLUSIVE.iter().any(|(own, other)| own == key && is_on(other));
         if is_given(arg) || excluded {
@@ -254,6 +297,35 @@ mod tests {
         let submit = Command::new("submit").arg(list).arg(Arg::new("dtype").long("dtype"));
         let switch = Arg::new("windows").long("windows").action(ArgAction::SetTrue);
         Command::new("dqa-coord").subcommand(submit.arg(switch))
+    }
+
+    #[test]
+    fn a_command_of_a_command_has_a_section_within_its_section() {
+        let program = || {
+            let store = || Arg::new("store").long("store").env("DQA_TEST_STORE_OF_RUNS");
+            let rm =
+                Command::new("rm").arg(Arg::new("dry-run").long("dry-run").action(ArgAction::SetTrue)).arg(store());
+            Command::new("dqa-coord").subcommand(Command::new("runs").arg(store()).subcommand(rm))
+        };
+        let all = |text: &str, more: &[&str]| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let config = format!("--config={}", file.path().display());
+            let arguments = ["dqa-coord", &config].iter().chain(more).map(OsString::from).collect();
+            let all = with_file(&program(), arguments).map_err(|error| error.to_string())?;
+            Ok::<_, String>(all[2..].iter().map(|argument| argument.to_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        let text = "[runs]\nstore = \"a\"\n[runs.rm]\nstore = \"b\"\ndry-run = true\n";
+        assert_eq!(all(text, &["runs"]).unwrap(), ["runs", "--store=a"]);
+        let words = all(text, &["runs", "rm", "r"]).unwrap();
+        assert_eq!(words, ["runs", "rm", "--dry-run", "--store=b", "r"]);
+        assert_eq!(all(text, &["runs", "--store", "rm"]).unwrap(), ["runs", "--store", "rm"]);
+        let wrong = all("[runs]\nrm = 1\n", &["runs"]).unwrap_err();
+        assert!(
+            wrong.starts_with("`runs.rm` in the configuration") && wrong.ends_with("is a section, not a key"),
+            "{wrong}"
+        );
+        assert!(all("[runs.rm]\ndry = true\n", &["runs", "rm"]).unwrap_err().contains("unknown key `dry`"));
     }
 
     /// Returns the arguments that a file's text adds to `submit`, or the error and its hint.
