@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 const MAKE: &str = "demo make target/demo/haze --name haze";
-const SUBMIT: &str = "submit --datasets target/demo/haze/haze.toml --model dqa:small --prompts dqa:small \
+const SUBMIT: &str = "submit --datasets target/demo/haze/haze.toml --model dqa:small \
                       --store target/demo/store";
 const VIEW: &str = "cargo run -p dqa-coordinator --no-default-features -- view --store target/demo/store --open";
 

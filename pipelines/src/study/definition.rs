@@ -17,7 +17,7 @@ pub struct StudyDefinition {
     /// What a reader needs to know about the table.
     #[serde(default)]
     pub about: String,
-    /// The data sets to train on: names from configs/datasets, definitions or folders.
+    /// The data sets to train on: names of definitions, or paths of definitions, manifests or folders.
     #[serde(default)]
     pub datasets: Vec<String>,
     /// The models that trainings start from.

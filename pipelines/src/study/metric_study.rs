@@ -22,7 +22,7 @@ pub struct MetricStudy {
     /// What a reader needs to know about the table.
     #[serde(default)]
     pub about: String,
-    /// The data sets: names from configs/datasets, definitions or folders.
+    /// The data sets: names of definitions, or paths of definitions, manifests or folders.
     #[serde(default)]
     pub datasets: Vec<String>,
     /// The protocol of the published figures: `pooled` or `exbedde`. They stand beside `pooled` if a data set does not

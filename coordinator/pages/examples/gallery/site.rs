@@ -113,9 +113,7 @@ impl Site {
             scatter: Scatter::from_points(self.world.points(metric)),
             gaps: self.world.gaps(metric),
             progress: self.world.pictures.is_empty().then(|| self.progress()),
-            command: Some(
-                "dqa-coord submit --datasets demo/demo.toml --model dqa:small --prompts dqa:small".to_owned(),
-            ),
+            command: Some("dqa-coord submit --datasets demo/demo.toml --model dqa:small".to_owned()),
             facts: vec![
                 "fingerprint 1fb8bcfc\u{2026}91c9a4".to_owned(),
                 "sees both, window 224, stride 64".to_owned(),

@@ -124,9 +124,7 @@ impl Site {
         self.add(pages, Route::Failures(self.routes.run()), true, |context| page.render(context));
         let page = ProvenancePage {
             record: self.record(),
-            command: Some(
-                "dqa-coord submit --datasets demo/demo.toml --model dqa:small --prompts dqa:small".to_owned(),
-            ),
+            command: Some("dqa-coord submit --datasets demo/demo.toml --model dqa:small".to_owned()),
             site_command: Some("dqa-coord site OUT --run demo".to_owned()),
             citations: vec![world.text.clone()],
         };

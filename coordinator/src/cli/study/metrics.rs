@@ -57,7 +57,7 @@ fn note_unused(args: &Args) {
 async fn score_metrics(args: &Args, study: &MetricStudy, store: &Store) -> anyhow::Result<LocalRunEnd> {
     let has_model = !args.model.is_empty();
     if study.has_clip_dqa() && !has_model {
-        note(format_args!("clip-dqa is left out: it needs --model and --prompts"));
+        note(format_args!("clip-dqa is left out: it needs --model, and --prompts unless the model is dqa:small"));
     }
     if args.model.len() > 1 {
         bail!("a study of metrics has one model, and --model names {}", args.model.len());

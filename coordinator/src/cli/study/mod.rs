@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
     study: String,
 
-    /// Data sets with labels, joined by commas: names from configs/datasets, definitions (TOML), or folders
+    /// Data sets with labels, joined by commas: names that `dataset list` has, definitions (TOML), manifests or folders
     /// [default: the study's].
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', value_name = "NAMES")]
     datasets: Vec<String>,

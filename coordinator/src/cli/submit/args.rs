@@ -22,7 +22,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, env = "DQA_ALGOS", value_delimiter = ',', default_value = "all", value_name = "NAMES")]
     algos: Vec<String>,
 
-    /// Data sets, joined by commas: names from configs/datasets, definitions (TOML), or folders. NAME=PATH gives a data
+    /// Data sets, joined by commas: names that `dataset list` has, definitions (TOML), manifests or folders. NAME=PATH gives a data
     /// set another name than its own.
     #[arg(long, env = "DQA_DATASETS", value_delimiter = ',', required = true, value_name = "NAMES")]
     pub(super) datasets: Vec<String>,

@@ -32,7 +32,7 @@ use setup::SetupArgs;
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Data set with labels: a name from configs/datasets, a definition (TOML), or a folder. NAME=PATH gives it another
+    /// Data set with labels: a name that `dataset list` has, a definition (TOML), a manifest or a folder. NAME=PATH gives it another
     /// name than its own.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
@@ -45,7 +45,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
-    /// Prompts to start from: safetensors, or the authors' PyTorch checkpoint [default: new prompts].
+    /// Prompts to start from: safetensors, the authors' PyTorch checkpoint, or dqa:small [default: new prompts, also for
+    /// the model dqa:small].
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", conflicts_with_all = ["no_prompts", "text_len", "text_depth", "visual_len", "visual_depth", "init", "words"])]
     prompts: Option<PathBuf>,
 
