@@ -1,6 +1,7 @@
 //! Every command's result on one scored demo, as a terminal of 80 columns shows it: a snapshot of each, and no line
 //! that is longer. Only a line that holds a path of the user's own may be.
 
+use dqa_model::Isa;
 use dqa_tests::TestDir;
 
 const COLUMNS: usize = 80;
@@ -50,8 +51,9 @@ fn setup() -> TestDir {
     dir
 }
 
-/// Replaces the digits of numbers, times and fingerprints, which depend on the machine, by 0.
+/// Replaces the digits of numbers, times and fingerprints, which depend on the machine, by 0, and the CPU's kernels.
 fn masked(text: &str) -> String {
+    let text = text.replace(&format!("({} here)", Isa::current()), "(CPU here)");
     let is_fingerprint = |word: &str| word.len() == 12 && word.chars().all(|digit| digit.is_ascii_hexdigit());
     let mask = |word: &str| match word.trim_matches(|edge: char| !edge.is_ascii_alphanumeric()) {
         hex if is_fingerprint(hex) => word.replace(hex, "000000000000"),
