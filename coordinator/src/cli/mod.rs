@@ -29,6 +29,7 @@ mod run_selector;
 mod run_summary;
 mod run_table;
 mod runs;
+mod self_check;
 mod site;
 mod status;
 mod store;
@@ -62,7 +63,7 @@ use without_cluster_feature::ClusterCommand;
 #[command(name = "dqa-coord", version, after_help = AFTER_HELP)]
 struct Cli {
     /// TOML file with values for flags, in sections: `[submit]`.
-    #[arg(long, global = true, env = "DQA_CONFIG", value_name = "FILE")]
+    #[arg(long, global = true, env = "DQA_CONFIG", hide_env = true, value_name = "FILE")]
     config: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -111,6 +112,8 @@ enum Command {
     Site(site::Args),
     /// Answers a question that takes many trainings, or all metrics.
     Study(Box<study::Args>),
+    /// Says what this program and this machine can do.
+    SelfCheck(self_check::Args),
     #[command(flatten)]
     Cluster(ClusterCommand),
 }
@@ -152,6 +155,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::View(args) => block_on(view::run(&args)),
         Command::Site(args) => block_on(site::run(&args)),
         Command::Study(args) => block_on(study::run(&args)),
+        Command::SelfCheck(args) => block_on(self_check::run(&args)),
         Command::Cluster(command) => block_on(command.run()),
     })
 }

@@ -46,6 +46,19 @@ fn the_help_has_every_flag_and_the_required_ones_first() {
 }
 
 #[test]
+fn a_machine_is_checked() {
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    std::fs::create_dir(dir.path("store")).unwrap();
+    let rows = dir.run(&["self-check", "--format", "json"]).exits_with(0).json_lines();
+    let result = |check: &str| rows.iter().find(|row| row["check"] == check).unwrap()["result"].clone();
+    assert_eq!(["device", "kernels", "store"].map(result), ["ok", "ok", "ok"], "{rows:?}");
+    assert!(dir.path("store").read_dir().unwrap().next().is_none(), "nothing is left in the store");
+    let failed = dir.run(&["self-check", "--store", "nowhere"]).exits_with(1);
+    let line = failed.stdout.lines().find(|line| line.starts_with("store ")).unwrap();
+    assert!(line.contains("failed") && line.contains("nowhere"), "{}", failed.stdout);
+}
+
+#[test]
 fn the_sections_of_a_configuration_are_the_programs_commands() {
     for (program, (name, sections)) in programs().into_iter().zip(SECTIONS) {
         assert_eq!(program.get_name(), name);

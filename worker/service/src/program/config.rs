@@ -42,6 +42,7 @@ pub const SECTIONS: [(&str, &[&str]); 2] = [
             "view",
             "site",
             "study",
+            "self-check",
             "serve",
             "workers",
             "cancel",
