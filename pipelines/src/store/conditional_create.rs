@@ -40,6 +40,7 @@ impl Store {
             // A probe that stays does no harm.
             debug!(error = %causes(&error), key, "cannot delete a probe object");
         }
+        self.remove_empty_folder(PROBES).await;
         match created {
             Ok(()) => Ok(ConditionalCreate::Ignored),
             Err(error) if error.is_already_exists() && has_links => Ok(ConditionalCreate::Supported),
