@@ -9,7 +9,7 @@ use dqa_metrics::{Metric, Parameters, ReferenceKind};
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
-use crate::names::MetricName;
+use crate::names::{MetricName, similar_names, suggestion};
 use crate::store::{Store, StoreError};
 
 /// The name of the metric of the paper, which needs a model. All other names are of `dqa_metrics` or imported.
@@ -107,10 +107,16 @@ impl Default for MetricSelection {
 
 /// A request names an unknown metric.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown metric `{name}`: expected {}", known_names().join(", "))]
+#[error("unknown metric `{name}`{}", near_or_all(name))]
 pub struct UnknownMetric {
     /// The name that was given.
     pub name: String,
+}
+
+/// Returns the names that are similar, or all if none is.
+fn near_or_all(name: &str) -> String {
+    let similar = similar_names(name, known_names());
+    if similar.is_empty() { format!(": expected {}", known_names().join(", ")) } else { suggestion(&similar) }
 }
 
 fn known_names() -> Vec<&'static str> {

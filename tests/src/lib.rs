@@ -55,6 +55,12 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the lines that are wider than a terminal of 80 columns. One may be: a line with a long path of the user's own.
+pub fn wide_lines(text: &str) -> Vec<&str> {
+    let has_long_path = |line: &str| line.split(' ').any(|word| word.contains('/') && word.chars().count() > 30);
+    text.lines().filter(|line| line.chars().count() > 80 && !has_long_path(line)).collect()
+}
+
 /// A temporary folder for one test: it holds `model` (weights from a formula, with prompts) and what the test adds.
 pub struct TestDir {
     dir: tempfile::TempDir,

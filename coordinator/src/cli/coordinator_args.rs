@@ -17,11 +17,10 @@ use super::without_cluster_feature::{Client, connect};
 /// The coordinator's address, and the user's credentials.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = headings::COORDINATOR)]
 pub(super) struct CoordinatorArgs {
     /// Coordinator to send the command to: http://HOST:PORT or https://HOST:PORT [default: run the command in this
     /// process].
-    #[arg(id = "coordinator", long = "coordinator", env = "DQA_COORDINATOR", value_name = "URL")]
+    #[arg(id = "coordinator", long = "coordinator", help_heading = headings::COORDINATOR, env = "DQA_COORDINATOR", value_name = "URL")]
     pub(super) url: Option<String>,
 
     /// File with the users' token.

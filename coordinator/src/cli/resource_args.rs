@@ -8,14 +8,13 @@ use dqa_service::program::help::headings;
 /// The device, threads and memory that trainings may use.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = headings::MACHINE)]
 pub(super) struct TrainingResourceArgs {
     /// Device of the trainings: cpu, or cuda:N.
-    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_DEVICE", default_value = "cpu")]
     pub(super) device: String,
 
     /// MiB for decoded pictures kept between epochs.
-    #[arg(long, env = "DQA_KEPT_MIB", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_KEPT_MIB", value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
     kept_mib: u64,
 
     #[command(flatten)]
@@ -25,7 +24,7 @@ pub(super) struct TrainingResourceArgs {
     pub(super) limits: LimitArgs,
 
     /// Take hf: models only from the local cache, without the network.
-    #[arg(long, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_OFFLINE", value_parser = BoolishValueParser::new())]
     pub(super) offline: bool,
 }
 

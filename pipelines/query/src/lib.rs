@@ -35,7 +35,9 @@ use dqa_pipelines::tables::study_splits::STUDY_SPLITS;
 
 pub use bounded_query::{QueryBoundError, plan_bounded};
 pub use error::{DataFusionMessage, MetricOfRun, SqlError};
-pub use session::{Selection, new_runtime, open_session, query, query_mixing, register_tables, shortfalls};
+pub use session::{
+    Selection, new_runtime, open_session, query, query_mixing, register_tables, shortfalls, untold_metrics,
+};
 
 /// Names of the tables.
 pub const TABLES: [&str; 11] = [

@@ -173,6 +173,19 @@ pub fn shortfalls(context: &SessionContext) -> Vec<String> {
     selected.map_or_else(Vec::new, |selected| selected.shortfalls.clone())
 }
 
+/// Returns the names of the metrics whose rows a query shows without telling them apart: its result has the column `score`, and
+/// the query does not speak of metrics. Empty if there is only one.
+pub fn untold_metrics(context: &SessionContext, frame: &DataFrame, sql: &str) -> BTreeSet<String> {
+    let has = |column: &str| frame.schema().fields().iter().any(|field| field.name() == column);
+    if !has("score") || has(scores::METRIC) || sql.to_lowercase().contains(scores::METRIC) {
+        return BTreeSet::new();
+    }
+    let selected = context.state_ref().read().config().get_extension::<SelectedRuns>();
+    let origins = selected.iter().flat_map(|selected| &selected.origins);
+    let metrics: BTreeSet<String> = origins.map(|origin| origin.metric.clone()).collect();
+    if metrics.len() > 1 { metrics } else { BTreeSet::new() }
+}
+
 /// Plans a query as [`query`] does, but permits aggregates over rows of several runs.
 ///
 /// # Errors

@@ -262,7 +262,7 @@ const SHOWN_MAX: usize = 40;
 /// Maximum characters of a line of the matrix, so that it does not wrap in a terminal of the usual width.
 const LINE_MAX: usize = 80;
 
-const LEGEND: &str = ". complete  - missing  d duplicate  u unlabelled  s size unlike input  x unreadable";
+const LEGEND: &str = ". complete  - missing  d duplicate  u unlabelled  s other size  x unreadable";
 
 /// Returns the subject of a sentence about pictures, with its verb.
 fn pictures_have(count: u64) -> String {

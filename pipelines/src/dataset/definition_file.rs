@@ -69,8 +69,20 @@ fn find_named(text: &str, base: &Path, given: Option<&DatasetName>) -> Result<De
         return from_manifest(&path, given);
     }
     let all = definition_names(base);
-    let similar = similar_names(text, all.iter().map(String::as_str));
+    let mut similar = similar_names(text, all.iter().map(String::as_str));
+    similar.extend(similar_paths(text, base));
     Err(DatasetError::Unknown { text: text.to_owned(), searched: DEFINITIONS.to_owned(), similar })
+}
+
+/// Returns the paths in the folder of the path `text` whose last names are similar.
+fn similar_paths(text: &str, base: &Path) -> Vec<String> {
+    let (folder, name) =
+        text.trim_end_matches('/').rsplit_once('/').map_or(("", text), |(folder, name)| (folder, name));
+    let entries = base.join(if text.starts_with('/') && folder.is_empty() { "/" } else { folder }).read_dir();
+    let names = entries.into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    let similar = similar_names(name, names.iter().map(String::as_str));
+    similar.into_iter().map(|name| if folder.is_empty() { name } else { format!("{folder}/{name}") }).collect()
 }
 
 /// Finds a definition by its name: in a file of the working directory, or else in the program. A folder in the working

@@ -44,6 +44,7 @@ pub async fn load_from_store(
     policy: &LoadPolicy,
 ) -> Result<DataSet, DatasetError> {
     let mut definition = definition.clone();
+    let has_layout = !definition.layout.is_empty();
     let mut found = if let Some(importer) = definition.importer {
         mos_mat_importer::list(&root, &definition, importer, policy).await?
     } else if let Some(file) = &definition.manifest {
@@ -92,6 +93,12 @@ pub async fn load_from_store(
         data.notes.push(UNUSED_CLEAR.to_owned());
     }
     data.scenes = scenes(&data.pictures, &found.absent);
+    if let ([algorithm], false, false) = (&data.algorithms()[..], has_layout, has_own_labels) {
+        data.notes.push(format!(
+            "all pictures are taken for those of one algorithm, `{algorithm}`; if their names say another, `dqa-coord dataset \
+             init` finds the layout"
+        ));
+    }
     Ok(data)
 }
 

@@ -12,6 +12,7 @@ use super::label_range::SeenLabels;
 use super::labels::{self, FoundLabels};
 use super::load::load;
 use crate::causes;
+use crate::count_text::counted;
 use crate::names::DatasetName;
 use dqa_metrics::ReferenceKind;
 
@@ -40,10 +41,13 @@ impl NewDefinition {
     /// # Errors
     /// If the folder cannot be listed, or has no common layout.
     pub async fn find(name: DatasetName, root: &str) -> Result<NewDefinition, DatasetError> {
-        let bare = Definition::new(name.clone(), root.to_owned());
-        let data = load(&bare).await?;
+        let mut bare = Definition::new(name.clone(), root.to_owned());
+        let mut data = load(&bare).await?;
         let detected: Option<Definition> = toml::from_str(&data.definition).ok();
-        let layout = detected.and_then(|definition| definition.layout.into_iter().next()).unwrap_or_default();
+        let mut layout = detected.and_then(|definition| definition.layout.into_iter().next()).unwrap_or_default();
+        if let Some((in_names, of_names)) = layout_in_names(&bare, &data).await {
+            (bare.layout, layout, data) = (vec![in_names.clone()], in_names, of_names);
+        }
         let mut found = NewDefinition { name, layout, data, labels: None, labels_error: None };
         if let Some(labels) = labels::find_labels(&found.data).await {
             let section = LabelsDefinition { root: Some(labels.folder.clone()), ..LabelsDefinition::new(&labels.file) };
@@ -83,7 +87,8 @@ impl NewDefinition {
         let (pictures, scenes) = (self.data.pictures.len(), self.data.scenes.len());
         let labelled = self.data.pictures.iter().filter(|picture| picture.mos.is_some()).count();
         let labels = if labelled == 0 { String::new() } else { format!(", {labelled} with a label") };
-        format!("{pictures} pictures of {scenes} scenes by {} algorithms{labels}", self.data.algorithms().len())
+        let (pictures, scenes) = (counted(pictures, "picture"), counted(scenes, "scene"));
+        format!("{pictures} of {scenes} by {}{labels}", counted(self.data.algorithms().len(), "algorithm"))
     }
 
     fn push_labels(&self, text: &mut String, roots: &WrittenRoots) {
@@ -119,10 +124,26 @@ impl NewDefinition {
         let excluded = self.data.excluded.iter().find(|folder| folder.kind == kind);
         let (folder, remark) = match excluded {
             Some(folder) => (folder.name.as_str(), "found by the folder's name; needed if they are elsewhere"),
-            None => (section, "none were found"),
+            None => (section, "none were found, or give their layout here"),
         };
-        let layout = self.layout.replace("{algorithm}", folder);
+        let is_folder = self.layout.starts_with("{algorithm}/");
+        let layout =
+            if is_folder { self.layout.replace("{algorithm}", folder) } else { format!("{folder}/{{scene}}.{{ext}}") };
         let layout = Value::String(layout);
         let _ = write!(text, "\n# [{section}] # {what}: {remark}\n# layout = {layout}\n");
     }
+}
+
+/// If the pictures of a folder seem to be of one algorithm, named after the folder that holds them all, returns the layout by
+/// which their own names say the algorithm, `dehazed/{scene}_{algorithm}.{ext}`, with the data set. None if their names do not.
+async fn layout_in_names(bare: &Definition, data: &DataSet) -> Option<(String, DataSet)> {
+    let [folder] = &data.algorithms()[..] else { return None };
+    let layout = format!("{folder}/{{scene}}_{{algorithm}}.{{ext}}");
+    let of_names = load(&Definition { layout: vec![layout.clone()], ..bare.clone() }).await.ok()?;
+    let (algorithms, scenes) = (of_names.algorithms().len(), of_names.scenes.len());
+    // Both occur again and again: names such as `scene_1.png` have an algorithm for each picture.
+    let pictures = of_names.pictures.len();
+    let is_matrix =
+        algorithms > 1 && pictures == data.pictures.len() && scenes < pictures && algorithms * 2 <= pictures;
+    is_matrix.then_some((layout, of_names))
 }

@@ -217,7 +217,7 @@ async fn the_check_finds_every_kind_of_problem() {
     scene  a   b   c
     1      d   .   x
     2      .   -   s
-    . complete  - missing  d duplicate  u unlabelled  s size unlike input  x unreadable
+    . complete  - missing  d duplicate  u unlabelled  s other size  x unreadable
 
     a/1.jpg, a/1.png are one picture
     c/1.png: corrupt: it ends early

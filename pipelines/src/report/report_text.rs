@@ -14,7 +14,7 @@ use crate::tables::cross_dataset::{self, CrossDatasetRow};
 use crate::tables::leaderboard::{self, LeaderboardRow};
 use crate::tables::{metric_differences, metric_disagreements, metric_matrix, metric_ranks, metrics};
 use crate::text_table::{format_interval, format_number, short_fingerprint};
-use dqa_stats::GROUP_PICTURES_MIN;
+use dqa_stats::{GROUP_PICTURES_MIN, NoInterval};
 
 /// One of the tables of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,9 +119,15 @@ impl Report {
             }
         }
         self.add_protocols(page);
+        if self.correlations.iter().any(|row| row.srcc_interval.as_deref() == Some(NoInterval::Perfect.as_str())) {
+            page.note(
+                "perfect: all scenes, or all but one of them, agree perfectly with the labels, which leaves no interval.",
+            );
+        }
         if self.correlations.iter().any(|row| row.direction.as_deref() == Some(Direction::Lower.as_str())) {
             page.note(
-                "Scores of which low values are good enter with the opposite sign: agreement is positive for every metric.",
+                "Scores of which low values are good enter with the opposite sign: whatever the metric, a positive number is \
+                 agreement.",
             );
         }
     }
@@ -189,7 +195,9 @@ impl Report {
                 notes.push(format!("failed: {pictures} {have} no {score} and {are} in no mean"));
             }
         }
-        notes.extend(spec.remark.iter().map(|remark| format!("NOTE: {remark}")));
+        // It is the model's.
+        let remark = spec.remark.iter().filter(|_| record.metrics().iter().any(MetricSpec::is_clip_dqa));
+        notes.extend(remark.map(|remark| format!("NOTE: {remark}")));
         notes.extend(held_out::training_notes(spec).lines().map(str::to_owned));
         notes
     }

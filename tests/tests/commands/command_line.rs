@@ -3,7 +3,7 @@
 
 use dqa_pipelines::result_page::TEXT_WIDTH;
 use dqa_service::program::SECTIONS;
-use dqa_service::program::help::{self, SCREEN_LINES};
+use dqa_service::program::help::{self, SCREEN_LINES, headings};
 use dqa_tests::{TestDir, one_line};
 
 fn programs() -> [clap::Command; 2] {
@@ -25,6 +25,32 @@ fn every_help_fits_its_screens() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A heading of flags that several commands share must not go on over the flags that follow them.
+#[test]
+fn no_flag_is_under_the_heading_of_others() {
+    let certificates =
+        ["token-file", "user-token-file", "worker-token-file", "tls-cert", "tls-key", "tls-ca", "insecure"];
+    let shared: [(&str, &[&str]); 4] = [
+        (headings::SECURITY, &certificates),
+        (headings::LIMITS, &["pixels-max", "side-max", "bytes-max"]),
+        (headings::COORDINATOR, &["coordinator"]),
+        (headings::MACHINE, &["threads", "decode-threads", "picture-mib", "device", "kept-mib", "offline"]),
+    ];
+    for program in programs() {
+        for command in program.get_subcommands() {
+            for flag in command.get_arguments() {
+                let (Some(long), Some(heading)) = (flag.get_long(), flag.get_help_heading()) else { continue };
+                let own = shared.iter().find(|(shared, _)| *shared == heading);
+                assert!(
+                    own.is_none_or(|(_, flags)| flags.contains(&long)),
+                    "{}: --{long} under {heading}",
+                    command.get_name()
+                );
+            }
+        }
+    }
 }
 
 #[test]

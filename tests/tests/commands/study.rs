@@ -1,6 +1,6 @@
 //! `dqa-coord study`: every study from data to table, the reuse of trainings, and the errors of invalid studies.
 
-use dqa_tests::{CommandOutput, TestDir};
+use dqa_tests::{CommandOutput, TestDir, wide_lines};
 use serde_json::Value;
 
 const ALGORITHMS: [&str; 3] = ["dcp", "blur", "oracle"];
@@ -43,6 +43,7 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let dir = setup();
     let ablation = study(&dir, "ablation", &[]).exits_with(0);
     assert!(ablation.stderr.contains("8 trainings, 0 kept from earlier; 1 tests"), "{}", ablation.stderr);
+    assert_eq!(wide_lines(&ablation.stdout), Vec::<&str>::new());
     for output in ["kept: last epoch", "SRCC less that of the row before", "splits: splits/one-"] {
         assert!(ablation.stdout.contains(output), "{output} in\n{}", ablation.stdout);
     }

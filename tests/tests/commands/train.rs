@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use dqa_tests::{CommandOutput, TestDir};
+use dqa_tests::{CommandOutput, TestDir, wide_lines};
 use insta::assert_snapshot;
 
 /// `haze` with labels that have a range.
@@ -62,6 +62,7 @@ fn a_training_ends_in_prompts_that_score() {
     let prompts =
         ["--prompts", "out/split-2/prompts.safetensors", "--tune", "visual", "--epochs", "1", "--only-splits", "3"];
     let on = train(&dir, &prompts).exits_with(0);
+    assert_eq!(wide_lines(&on.stdout), Vec::<&str>::new());
     assert!(on.stderr.contains("numbers of model with out/split-2/prompts.safetensors"), "{}", on.stderr);
     let again =
         train(&dir, &["--epochs", "2", "--only-splits", "1,2", "--out", "other", "--format", "json"]).exits_with(0);

@@ -21,37 +21,36 @@ use crate::program::{note, with_hint, with_own_hint};
 /// Flags that choose the model.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = headings::MODEL)]
 pub struct ModelArgs {
     /// CLIP: a folder or file in Hugging Face's, OpenAI's or OpenCLIP's form; hf:OWNER/NAME[@REVISION], from the hub;
     /// or dqa:small, a small model in the program. `dqa-coord model show` says what it is.
     #[allow(rustdoc::broken_intra_doc_links)] // it is a help text, where brackets are no link
-    #[arg(long, env = "DQA_MODEL", default_value = "", hide_default_value = true, value_name = "MODEL")]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_MODEL", default_value = "", hide_default_value = true, value_name = "MODEL")]
     pub model: String,
 
     /// Learned prompts: safetensors, or the authors' PyTorch checkpoint [default: those of dqa:small for that model].
-    #[arg(long, env = "DQA_PROMPTS", value_name = "FILE")]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_PROMPTS", value_name = "FILE")]
     pub prompts: Option<PathBuf>,
 
     /// Plain sentences instead of prompts: "bad photo.", "good photo.".
-    #[arg(long, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_HANDCRAFTED", value_parser = BoolishValueParser::new())]
     pub handcrafted: bool,
 
     /// The views of a picture: sees=both|local|global, window=N, and one of stride=N, grid=N,
     /// random=N with seed=N; joined by commas.
-    #[arg(long, env = "DQA_VIEWS", hide_short_help = true, default_value_t = Views::default(), value_name = "VIEWS")]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_VIEWS", hide_short_help = true, default_value_t = Views::default(), value_name = "VIEWS")]
     pub views: Views,
 
     /// The model's device: cpu, or cuda:N.
-    #[arg(long, env = "DQA_DEVICE", default_value = "cpu")]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_DEVICE", default_value = "cpu")]
     pub device: String,
 
     /// Arithmetic: f32 (of record), bf16 or f16.
-    #[arg(long, env = "DQA_DTYPE", hide_short_help = true, value_name = "CLASS", default_value_t = Arithmetic::F32)]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_DTYPE", hide_short_help = true, value_name = "CLASS", default_value_t = Arithmetic::F32)]
     pub dtype: Arithmetic,
 
     /// Windows on the device at once [default: as many as fill it; on the CPU 8 per thread, at least 16].
-    #[arg(long, env = "DQA_BATCH", hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_BATCH", hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
     /// The share of the machine.
@@ -63,43 +62,41 @@ pub struct ModelArgs {
     pub limits: LimitArgs,
 
     /// Take hf: models from the hub's cache only, as HF_HUB_OFFLINE=1 does.
-    #[arg(long, env = "DQA_OFFLINE", hide_short_help = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, help_heading = headings::MODEL, env = "DQA_OFFLINE", hide_short_help = true, value_parser = BoolishValueParser::new())]
     pub offline: bool,
 }
 
 /// Flags that limit the share of the machine that a command may use.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = headings::MACHINE)]
 pub struct MachineArgs {
     /// Compute threads, on the CPU [default: one per core].
-    #[arg(long, env = "DQA_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub threads: Option<u32>,
 
     /// Decode threads [default: one per core, at most 8 on the CPU].
-    #[arg(long, env = "DQA_DECODE_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_DECODE_THREADS", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub decode_threads: Option<u32>,
 
     /// MiB for pictures in flight; a larger picture is processed alone.
-    #[arg(long, env = "DQA_PICTURE_MIB", value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    #[arg(long, help_heading = headings::MACHINE, env = "DQA_PICTURE_MIB", value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
     pub picture_mib: u64,
 }
 
 /// Flags that limit a picture's size. A larger picture has no score.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = headings::LIMITS)]
 pub struct LimitArgs {
     /// Most pixels of a picture.
-    #[arg(long, env = "DQA_PIXELS_MAX", value_name = "N", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = headings::LIMITS, env = "DQA_PIXELS_MAX", value_name = "N", default_value_t = PictureLimits::default().pixels_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub pixels_max: u64,
 
     /// Longest side of a picture in pixels.
-    #[arg(long, env = "DQA_SIDE_MAX", value_name = "N", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, help_heading = headings::LIMITS, env = "DQA_SIDE_MAX", value_name = "N", default_value_t = PictureLimits::default().side_max, value_parser = clap::value_parser!(u32).range(1..))]
     pub side_max: u32,
 
     /// Largest file of a picture in bytes.
-    #[arg(long, env = "DQA_BYTES_MAX", value_name = "N", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = headings::LIMITS, env = "DQA_BYTES_MAX", value_name = "N", default_value_t = PictureLimits::default().bytes_max, value_parser = clap::value_parser!(u64).range(1..))]
     pub bytes_max: u64,
 }
 
@@ -121,12 +118,9 @@ impl ModelArgs {
     /// # Errors
     /// Fails if the device is not available, or if the model or the prompts cannot be read or do not fit.
     pub fn load(&self) -> anyhow::Result<LoadedModel> {
-        let device = open_device(&self.device)?;
         self.machine.start_threads()?;
-        let (weights, prompts, options) = open(self, &device)?;
-        let trained_on = self.trained_on(&weights);
-        let scorer = Arc::new(Scorer::new(&weights, &prompts, &options).context("cannot build the model")?);
-        let label = device_label(&device, &self.device);
+        let loaded = self.load_quietly()?;
+        let LoadedModel { scorer: Some(scorer), device: label, .. } = &loaded else { return Ok(loaded) };
         note(format_args!(
             "model {} with {}, {}, {} on {label}, fingerprint {}",
             self.model,
@@ -135,9 +129,22 @@ impl ModelArgs {
             self.dtype,
             scorer.fingerprint()
         ));
-        if !device.is_cpu() && self.dtype == Arithmetic::F32 {
+        if self.device != "cpu" && self.dtype == Arithmetic::F32 {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));
         }
+        Ok(loaded)
+    }
+
+    /// Opens the device and loads the model, and says nothing about it. The caller starts the threads.
+    ///
+    /// # Errors
+    /// Fails as [`ModelArgs::load`] does.
+    pub fn load_quietly(&self) -> anyhow::Result<LoadedModel> {
+        let device = open_device(&self.device)?;
+        let (weights, prompts, options) = open(self, &device)?;
+        let trained_on = self.trained_on(&weights);
+        let scorer = Arc::new(Scorer::new(&weights, &prompts, &options).context("cannot build the model")?);
+        let label = device_label(&device, &self.device);
         let settings = self.machine.settings(self.batch, &device, self.limits.limits());
         Ok(LoadedModel { scorer: Some(scorer), settings, device: label, trained_on })
     }
@@ -165,6 +172,10 @@ impl ModelArgs {
         } else {
             return Ok(());
         };
+        if !self.model.is_empty() && !self.model.starts_with("hf:") {
+            // A mistyped name is the reason, and not what is missing beside it.
+            open_model(&self.model, self.offline)?;
+        }
         let error = anyhow!("{missing} is missing: clip-dqa scores with a model and its prompts");
         Err(with_hint(error, "for example `--model dqa:small`, which has its prompts; other --metrics need none"))
     }

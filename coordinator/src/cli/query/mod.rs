@@ -63,6 +63,11 @@ async fn query_store(query: &ResolvedQuery<'_>) -> anyhow::Result<SendableRecord
         false => sql::query(&context, &query.sql).await,
     };
     let mut frame = planned.map_err(with_own_hint)?;
+    let metrics = sql::untold_metrics(&context, &frame, &query.sql);
+    if let Some(first) = metrics.first() {
+        let names = metrics.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        note(format_args!("warning: these rows are of the metrics {names}; WHERE metric = '{first}' selects one"));
+    }
     if args.explain {
         frame = frame.explain(false, false).context("the query cannot be explained")?;
     }

@@ -86,6 +86,6 @@ pub(in crate::cli) struct Args {
 impl Args {
     /// Returns the algorithms that are named; none stands for all.
     pub(super) fn algorithms(&self) -> Vec<String> {
-        if self.algos == ["all"] { Vec::new() } else { self.algos.clone() }
+        if self.algos == ["all"] { Vec::new() } else { self.algos.iter().map(|name| name.trim().to_owned()).collect() }
     }
 }

@@ -9,7 +9,7 @@ use dqa_engine::shard::ShardScorer;
 use dqa_metrics::Parameters;
 use dqa_model::Scorer;
 use dqa_pipelines::count_text::counted;
-use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::dataset::{CheckReport, Definition, unused_labels};
 use dqa_pipelines::metric::{self, MetricSelection};
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry;
@@ -120,6 +120,14 @@ pub(in crate::cli) async fn score(args: &LocalRun<'_>, store: &Store) -> anyhow:
     let plan = run::prepare(store, &request, &mut PlanNotes).await.map_err(with_own_hint)?;
     let record = make_record(args, store, &submission, (&plan, &trained_on)).await?;
     note_plan(&record, &plan);
+    for data in plan.datasets.iter().map(|measured| &measured.dataset) {
+        if let Some(labels) = unused_labels(data).await {
+            note(format_args!(
+                "data set {}: the labels in {labels} are not used; `dqa-coord dataset init` writes a definition that has them",
+                data.name
+            ));
+        }
+    }
     warn_of_training_leaks(&record.spec.training_leaks());
     let registrations = plan.registrations(&registrations);
     if args.dry_run {

@@ -10,86 +10,85 @@ use dqa_service::program::help::headings;
 
 /// Settings of a training. A flag wins over the file, and the file over the authors' protocol.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = headings::TRAINING)]
 pub(super) struct SetupArgs {
     /// TOML file with values for any of the settings below, such as `epochs = 25`.
-    #[arg(long, env = "DQA_SETUP", value_name = "FILE")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_SETUP", value_name = "FILE")]
     setup: Option<PathBuf>,
 
     /// What to train: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower's weights and
     /// prompts), or all [default: prompts].
-    #[arg(long, env = "DQA_TUNE", value_name = "WHAT", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_TUNE", value_name = "WHAT", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
     tune: Option<Tune>,
 
     /// Train without prompts (plain sentences); needs --tune all.
-    #[arg(long, env = "DQA_NO_PROMPTS", value_parser = BoolishValueParser::new(), conflicts_with_all = ["text_depth", "visual_depth"])]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_NO_PROMPTS", value_parser = BoolishValueParser::new(), conflicts_with_all = ["text_depth", "visual_depth"])]
     no_prompts: bool,
 
     /// Number of text prompts in a layer [default: 8].
-    #[arg(long, env = "DQA_TEXT_LEN", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEXT_LEN", value_name = "N")]
     text_len: Option<u32>,
 
     /// Number of the text tower's layers with prompts, from the first; 0 for none [default: all, if text prompts are
     /// trained].
-    #[arg(long, env = "DQA_TEXT_DEPTH", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEXT_DEPTH", value_name = "N")]
     text_depth: Option<u32>,
 
     /// Number of visual prompts in a layer [default: 8].
-    #[arg(long, env = "DQA_VISUAL_LEN", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_VISUAL_LEN", value_name = "N")]
     visual_len: Option<u32>,
 
     /// Number of the visual tower's layers with prompts, from the first; 0 for none [default: all, if visual prompts
     /// are trained].
-    #[arg(long, env = "DQA_VISUAL_DEPTH", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_VISUAL_DEPTH", value_name = "N")]
     visual_depth: Option<u32>,
 
     /// Initial values of new prompts: random, or words, as in 'words:a photo of' [default: random].
-    #[arg(long, env = "DQA_INIT", value_name = "VALUES")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_INIT", value_name = "VALUES")]
     init: Option<Init>,
 
     /// Sentences for a bad and a good picture, joined by a comma [default: bad photo.,good photo.].
-    #[arg(long, env = "DQA_WORDS", value_delimiter = ',', num_args = 1, value_name = "BAD,GOOD")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_WORDS", value_delimiter = ',', num_args = 1, value_name = "BAD,GOOD")]
     words: Option<Vec<String>>,
 
     /// Parts of a picture that the model looks at, as --views of submit; in training one random window a picture.
-    #[arg(long, env = "DQA_VIEWS")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_VIEWS")]
     views: Option<Views>,
 
     /// Adam's learning rate [default: 1e-4].
-    #[arg(long, env = "DQA_LR", value_name = "RATE")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_LR", value_name = "RATE")]
     lr: Option<f64>,
 
     /// Factor of the learning rate for the patch embedding, if it is trained; 0.1 for a new model [default: 1].
-    #[arg(long, env = "DQA_PATCH_LR", value_name = "SHARE")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_PATCH_LR", value_name = "SHARE")]
     patch_lr: Option<f64>,
 
     /// Learning rate: constant, or cosine (to 0) [default: constant].
-    #[arg(long, env = "DQA_SCHEDULE", value_name = "WORD", value_parser = words::<Schedule>(Schedule::WORDS), hide_possible_values = true)]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_SCHEDULE", value_name = "WORD", value_parser = words::<Schedule>(Schedule::WORDS), hide_possible_values = true)]
     schedule: Option<Schedule>,
 
     /// Epochs in which the learning rate rises [default: 0].
-    #[arg(long, env = "DQA_WARMUP_EPOCHS", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_WARMUP_EPOCHS", value_name = "N")]
     warmup_epochs: Option<u32>,
 
     /// Number of pictures in a step [default: 64].
-    #[arg(long, env = "DQA_BATCH_SIZE", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_BATCH_SIZE", value_name = "N")]
     batch_size: Option<u32>,
 
     /// Epochs; each sees every picture once [default: 25].
-    #[arg(long, env = "DQA_EPOCHS", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
     /// Epoch to keep: last, best-on-validation (on scenes held out of the training split), or best-on-test (the
     /// authors' choice: optimistic, because the test chooses) [default: last].
-    #[arg(long, env = "DQA_SELECT", value_name = "EPOCH", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_SELECT", value_name = "EPOCH", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
     select: Option<Select>,
 
     /// Share of the training scenes to validate on, with best-on-validation [default: 0.2].
-    #[arg(long, env = "DQA_VALIDATION_SHARE", value_name = "SHARE")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_VALIDATION_SHARE", value_name = "SHARE")]
     validation_share: Option<f64>,
 
     /// Algorithms to leave out of the training, joined by commas. They are still tested on.
-    #[arg(long, env = "DQA_WITHOUT", value_delimiter = ',', value_name = "NAMES")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_WITHOUT", value_delimiter = ',', value_name = "NAMES")]
     without: Option<Vec<String>>,
 
     /// Smallest and largest possible label, if the data set does not define them.
@@ -104,15 +103,15 @@ pub(super) struct SetupArgs {
     label_range: Option<Vec<f64>>,
 
     /// Epochs from one test to the next; the last is tested [default: 1].
-    #[arg(long, env = "DQA_TEST_EVERY", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEST_EVERY", value_name = "N")]
     test_every: Option<u32>,
 
     /// Seed: the same one gives the same weights [default: 0].
-    #[arg(long, env = "DQA_TRAIN_SEED", value_name = "N")]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_TRAIN_SEED", value_name = "N")]
     seed: Option<u64>,
 
     /// Type of written weights: f32 or f16 [default: f32].
-    #[arg(long, env = "DQA_WEIGHTS_DTYPE", value_name = "CLASS", value_parser = words::<WeightsDtype>(WeightsDtype::WORDS), hide_possible_values = true)]
+    #[arg(long, help_heading = headings::TRAINING, env = "DQA_WEIGHTS_DTYPE", value_name = "CLASS", value_parser = words::<WeightsDtype>(WeightsDtype::WORDS), hide_possible_values = true)]
     weights_dtype: Option<WeightsDtype>,
 }
 

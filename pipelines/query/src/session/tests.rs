@@ -242,6 +242,15 @@ async fn each_row_has_its_metric() {
     let context = open_session(&fixture.store, &of("r")).await.unwrap();
     let error = query(&context, "SELECT avg(score) FROM scores").await.unwrap_err();
     assert!(matches!(error, SqlError::MixedMetrics { .. }), "{error}");
+    for (sql, untold) in [
+        ("SELECT image, score FROM scores ORDER BY score LIMIT 1", 2),
+        ("SELECT * FROM scores", 0),
+        ("SELECT score FROM scores WHERE metric = 'niqe'", 0),
+        ("SELECT image FROM scores", 0),
+    ] {
+        let frame = query(&context, sql).await.unwrap();
+        assert_eq!(untold_metrics(&context, &frame, sql).len(), untold, "{sql}");
+    }
 }
 
 #[tokio::test]

@@ -13,18 +13,17 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Flags for certificates.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
-#[command(next_help_heading = crate::program::help::headings::SECURITY)]
 pub struct TlsArgs {
     /// This program's certificate with its chain (PEM).
-    #[arg(long, env = "DQA_TLS_CERT", value_name = "FILE")]
+    #[arg(long, help_heading = crate::program::help::headings::SECURITY, env = "DQA_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
     /// The certificate's key (PEM).
-    #[arg(long, env = "DQA_TLS_KEY", value_name = "FILE")]
+    #[arg(long, help_heading = crate::program::help::headings::SECURITY, env = "DQA_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
     /// The authority of the other programs' certificates (PEM). A port then accepts only callers with one: mutual TLS.
-    #[arg(long, env = "DQA_TLS_CA", value_name = "FILE")]
+    #[arg(long, help_heading = crate::program::help::headings::SECURITY, env = "DQA_TLS_CA", value_name = "FILE")]
     pub tls_ca: Option<PathBuf>,
 }
 

@@ -122,11 +122,16 @@ pub fn print_error(error: &anyhow::Error) {
         printed.clone_from(&cause);
         note(format_args!("  caused by: {}", cause.trim_end().replace('\n', "\n    ")));
     }
-    if let Some(with_hint) = error.chain().find_map(|cause| cause.downcast_ref::<ErrorWithHint>()) {
-        note(format_args!("hint: {}", with_hint.hint));
-    } else if let Some(hint) = error.chain().find_map(|cause| cause.downcast_ref::<StoreFault>()?.hint()) {
+    if let Some(hint) = hint_of(error) {
         note(format_args!("hint: {hint}"));
     }
+}
+
+/// Returns the hint of an error: the one that was added to it or to a cause, or what its store's fault knows.
+pub fn hint_of(error: &anyhow::Error) -> Option<String> {
+    let added = error.chain().find_map(|cause| cause.downcast_ref::<ErrorWithHint>());
+    let of_store = || error.chain().find_map(|cause| cause.downcast_ref::<StoreFault>()?.hint());
+    added.map(|with_hint| with_hint.hint.clone()).or_else(of_store)
 }
 
 /// An error with a hint. It is displayed as the error alone; `print_error` prints the hint last.
