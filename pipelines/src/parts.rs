@@ -16,7 +16,7 @@ use crate::plan::{Shard, ShardPart};
 use crate::run::PartRef;
 use crate::store::{Store, StoreError};
 use crate::tables::parquet_file;
-use crate::tables::scores::{self, ScoreRow};
+use crate::tables::scores::{self, PartColumns, ScoreRow};
 
 /// The counts in a part's footer, and the digest of the part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +71,16 @@ pub fn encode(shard: &Shard, part: &ShardPart, rows: &[ScoreRow], provenance: &[
     let ShardPart { columns, .. } = part;
     let same = shard.pictures.iter().map(|picture| &picture.image).eq(rows.iter().map(|row| &row.image));
     assert!(same, "rows in = rows out: part {} has {} of {}", columns.part, rows.len(), shard.pictures.len());
+    let facts: Vec<(String, String)> = shard.facts.iter().chain(provenance).cloned().collect();
+    encode_rows(columns, rows, &facts)
+}
+
+/// Encodes a part whose rows are of no shard. `more` goes into its footer.
+pub(crate) fn encode_rows(columns: &PartColumns, rows: &[ScoreRow], more: &[(String, String)]) -> Bytes {
     let failed = rows.iter().filter(|row| row.score.is_err()).count();
     let mut facts = vec![(PART, columns.part.clone()), (FAILED, failed.to_string())];
     facts.extend([(FUNCTION, "blake3".to_owned()), (DIGEST, UNSEALED.to_owned())]);
-    facts.extend(shard.facts.iter().chain(provenance).map(|(name, value)| (name.as_str(), value.clone())));
+    facts.extend(more.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let batch = scores::to_batch(columns, rows);
     let file = parquet_file::write(&batch.schema(), &[batch], &facts);
     file_digest::seal(file.expect("memory takes what is made to the schema"))

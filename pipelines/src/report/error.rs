@@ -31,6 +31,16 @@ pub enum ReportError {
         /// What the user can do.
         advice: Option<String>,
     },
+    /// A picture has two rows of one metric in a table.
+    #[error("picture `{image}` of data set `{dataset}` has two rows of the metric `{metric}`")]
+    Repeated {
+        /// The data set.
+        dataset: String,
+        /// The metric.
+        metric: String,
+        /// The picture's name.
+        image: String,
+    },
     /// A part of the run is missing from the store.
     #[error("part {key} is not in the store")]
     MissingPart {
