@@ -12,6 +12,7 @@ mod dataset_init;
 mod demo;
 mod detach;
 mod explain;
+mod export;
 mod import_scores;
 mod kept_trainings;
 mod leaderboard;
@@ -110,6 +111,8 @@ enum Command {
     View(view::Args),
     /// Writes the pages of a run as a folder to publish.
     Site(site::Args),
+    /// Writes the tables of a run as files for others.
+    Export(export::Args),
     /// Answers a question that takes many trainings, or all metrics.
     Study(Box<study::Args>),
     /// Says what this program and this machine can do.
@@ -154,6 +157,7 @@ pub fn run_arguments(arguments: Vec<OsString>) -> ExitCode {
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::View(args) => block_on(view::run(&args)),
         Command::Site(args) => block_on(site::run(&args)),
+        Command::Export(args) => block_on(export::run(&args)),
         Command::Study(args) => block_on(study::run(&args)),
         Command::SelfCheck(args) => block_on(self_check::run(&args)),
         Command::Cluster(command) => block_on(command.run()),

@@ -9,6 +9,7 @@ mod dataset;
 mod dataset_and_run_names;
 mod doc_sessions;
 mod explain;
+mod export;
 mod long_work;
 mod metrics;
 mod picture_limits;

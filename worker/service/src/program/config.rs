@@ -41,6 +41,7 @@ pub const SECTIONS: [(&str, &[&str]); 2] = [
             "verify",
             "view",
             "site",
+            "export",
             "study",
             "self-check",
             "serve",
