@@ -19,7 +19,7 @@ pub(crate) fn raised(error: &anyhow::Error) -> PyErr {
 }
 
 /// Returns the exception of an error that knows its own hint.
-pub(crate) fn raised_with_hint(error: &(impl Hint + std::error::Error + 'static)) -> PyErr {
+pub(crate) fn raised_with_hint(error: &(impl Hint + 'static)) -> PyErr {
     exception(causes(error).to_string(), error.hint())
 }
 

@@ -13,7 +13,7 @@ pub(super) struct ResultFormatArgs {
     #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = ResultFormat::Table)]
     pub(super) format: ResultFormat,
 
-    /// Show all columns, however wide the tables become [default: those that fit 80 columns].
+    /// Show all columns [default: those that fit 80 columns].
     #[arg(long, env = "DQA_WIDE", value_parser = BoolishValueParser::new())]
     pub(super) wide: bool,
 }

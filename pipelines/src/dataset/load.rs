@@ -93,13 +93,20 @@ pub async fn load_from_store(
         data.notes.push(UNUSED_CLEAR.to_owned());
     }
     data.scenes = scenes(&data.pictures, &found.absent);
-    if let ([algorithm], false, false) = (&data.algorithms()[..], has_layout, has_own_labels) {
+    if !has_layout && !has_own_labels {
+        note_single_algorithm(&mut data);
+    }
+    Ok(data)
+}
+
+/// Notes that a folder whose layout was guessed has one algorithm: the pictures' own names may say which made them.
+fn note_single_algorithm(data: &mut DataSet) {
+    if let [algorithm] = &data.algorithms()[..] {
         data.notes.push(format!(
             "all pictures are taken for those of one algorithm, `{algorithm}`; if their names say another, `dqa-coord dataset \
              init` finds the layout"
         ));
     }
-    Ok(data)
 }
 
 /// Returns the error of a data set without pictures.

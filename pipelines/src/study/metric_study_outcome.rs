@@ -1,14 +1,12 @@
 //! The result of a study of metrics: its rows, and its table as text.
 
-use std::fmt::Write;
-
 use super::metric_study::MetricStudy;
 use super::study_rows;
 use crate::names::StudyName;
+use crate::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use crate::store::{Store, StoreError};
 use crate::tables::studies::StudyRow;
-use crate::text_table::Alignment::{Left, Right};
-use crate::text_table::{format_interval, format_number, format_p_value, format_rows};
+use crate::text_table::{format_interval, format_number, format_p_value};
 
 /// A study of metrics with its result.
 #[derive(Clone, Debug)]
@@ -44,45 +42,42 @@ impl MetricStudyOutcome {
     }
 
     /// Returns the study as text: a table for each data set and protocol.
-    pub fn text(&self) -> String {
-        let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
+    pub fn text(&self, style: TableStyle) -> String {
+        let mut page = ResultPage::new(style);
+        page.line("", &self.definition.title);
+        self.definition.about.trim_end().lines().for_each(|line| page.line("", line));
         for group in self.rows.chunk_by(|a, b| a.group == b.group) {
-            let _ = writeln!(text, "{}\n{}", group[0].group, table(group));
+            page.table(&ResultTable::new(&group[0].group, self.columns(group)));
         }
-        text += "n: labelled pictures. less best: SRCC less that of the best metric on the pictures that both have scored, paired over\n\
-                 scenes; p: two-sided, corrected for all pairs of metrics (Holm). 95% intervals: jackknife over scenes.\n";
-        if let Some(paper) = &self.definition.paper {
-            let _ = writeln!(text, "paper: {}.", paper.trim());
-        }
-        let _ = writeln!(text, "\nstudy {}", self.name);
+        page.note("95% intervals are by the jackknife over scenes.");
+        page.note(&format!("study {}", self.name));
         for (key, value) in &self.provenance {
-            let _ = writeln!(text, "{}: {value}", key.trim_start_matches("dqa."));
+            page.note(&format!("{}: {value}", key.trim_start_matches("dqa.")));
         }
-        text
+        page.finish()
     }
-}
 
-fn table(rows: &[StudyRow]) -> String {
-    let has_paper = rows.iter().any(|row| row.paper.is_some());
-    let heads = ["metric", "n", "SRCC", "95% interval", "less best", "95% interval", "p", "KRCC", "PLCC"];
-    let paper = has_paper.then_some("paper");
-    let mut lines = vec![heads.into_iter().chain(paper).map(str::to_owned).collect::<Vec<String>>()];
-    for row in rows {
-        let mut cells = vec![
-            row.variant.clone(),
-            row.pictures.map_or("-".to_owned(), |n| format!("{n:.0}")),
-            format_number(row.srcc),
-            format_interval(row.srcc_low, row.srcc_high),
-            format_number(row.srcc_more),
-            format_interval(row.srcc_more_low, row.srcc_more_high),
-            row.srcc_more_p.map_or("-".to_owned(), format_p_value),
-            format_number(row.krcc),
-            format_number(row.plcc),
+    fn columns(&self, rows: &[StudyRow]) -> Vec<Column> {
+        let cells = |cell: &dyn Fn(&StudyRow) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+        let mut columns = vec![
+            Column::left("metric", cells(&|row| row.variant.clone())),
+            Column::right("n", cells(&|row| row.pictures.map_or("-".to_owned(), |n| format!("{n:.0}"))))
+                .meaning("labelled pictures"),
+            Column::right("SRCC", cells(&|row| format_number(row.srcc))),
+            Column::right("95% interval", cells(&|row| format_interval(row.srcc_low, row.srcc_high))),
+            Column::right("less best", cells(&|row| format_number(row.srcc_more)))
+                .meaning("SRCC less that of the best metric on the pictures that both have scored, paired over scenes"),
+            Column::right("its interval", cells(&|row| format_interval(row.srcc_more_low, row.srcc_more_high)))
+                .left_out(3),
+            Column::right("p", cells(&|row| row.srcc_more_p.map_or("-".to_owned(), format_p_value)))
+                .meaning("of no difference to the best, two-sided, corrected for all pairs of metrics (Holm)"),
+            Column::right("KRCC", cells(&|row| format_number(row.krcc))).left_out(2),
+            Column::right("PLCC", cells(&|row| format_number(row.plcc))).left_out(1),
         ];
-        cells.extend(has_paper.then(|| format_number(row.paper)));
-        lines.push(cells);
+        if self.rows.iter().any(|row| row.paper.is_some()) {
+            let paper = self.definition.paper.clone().unwrap_or_default();
+            columns.push(Column::right("paper", cells(&|row| format_number(row.paper))).meaning(paper.trim()));
+        }
+        columns
     }
-    let mut alignments = vec![Right; lines[0].len()];
-    alignments[0] = Left;
-    format_rows(&lines, &alignments)
 }

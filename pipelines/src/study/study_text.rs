@@ -5,13 +5,10 @@ use std::fmt::Write;
 use super::definition::Baseline;
 use super::study_rows;
 use super::{Line, Pooling, StudyOutcome};
+use crate::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use crate::tables::studies::StudyRow;
-use crate::text_table::Alignment::{self, Left, Right};
-use crate::text_table::{format_interval, format_number, format_p_value, format_rows};
+use crate::text_table::{format_interval, format_number, format_p_value};
 use crate::train::{Select, Setup};
-
-/// A column: heading, alignment and the cell of a row.
-type Column = (&'static str, Alignment, fn(&StudyRow) -> String);
 
 impl StudyOutcome {
     /// Returns the rows as JSON, one object per line.
@@ -25,26 +22,25 @@ impl StudyOutcome {
     }
 
     /// Returns the study as text: a table for each group, the matrix of a study across data sets, and the settings.
-    pub fn text(&self) -> String {
+    pub fn text(&self, style: TableStyle) -> String {
         let rows = self.rows();
-        let mut text = format!("{}\n{}\n\n", self.definition.title, self.definition.about.trim_end());
-        let columns = columns(&rows, self.definition.across);
+        let mut page = ResultPage::new(style);
+        page.line("", &self.definition.title);
+        self.definition.about.trim_end().lines().for_each(|line| page.line("", line));
         for tested in rows.chunk_by(|a, b| a.tested_on == b.tested_on) {
-            let _ = writeln!(text, "tested on {}, {} splits", tested[0].tested_on, tested[0].splits.unwrap_or(0));
-            let mut lines = vec![columns.iter().map(|(head, _, _)| (*head).to_owned()).collect::<Vec<_>>()];
-            lines.extend(tested.iter().map(|row| columns.iter().map(|(_, _, cell)| cell(row)).collect()));
-            let alignments: Vec<Alignment> = columns.iter().map(|(_, alignment, _)| *alignment).collect();
-            let _ = writeln!(text, "{}", format_rows(&lines, &alignments));
+            let title = format!("Tested on {}, {} splits", tested[0].tested_on, tested[0].splits.unwrap_or(0));
+            page.table(&ResultTable::new(title, self.columns(&rows, tested)));
         }
         if self.definition.across {
-            text += &self.matrix(&rows);
+            self.add_matrix(&mut page, &rows);
         }
-        text + &self.footnotes()
+        self.add_notes(&mut page);
+        page.finish()
     }
 
-    /// Returns the SRCC of training on one data set and testing on another, for the first trained variant.
-    fn matrix(&self, rows: &[StudyRow]) -> String {
-        let Some(first) = rows.iter().find(|row| row.trained_on.is_some()) else { return String::new() };
+    /// Adds the SRCC of training on one data set and testing on another, for the first trained variant.
+    fn add_matrix(&self, page: &mut ResultPage, rows: &[StudyRow]) {
+        let Some(first) = rows.iter().find(|row| row.trained_on.is_some()) else { return };
         let cell = |trained_on: &String, tested_on: &String| {
             let is = |row: &&StudyRow| {
                 row.variant == first.variant
@@ -54,30 +50,19 @@ impl StudyOutcome {
             };
             format_number(rows.iter().find(is).and_then(|row| row.srcc))
         };
-        let mut lines = vec![[vec!["trained on \\ tested on".to_owned()], self.datasets.clone()].concat()];
-        for trained_on in &self.datasets {
-            let cells = self.datasets.iter().map(|tested_on| cell(trained_on, tested_on));
-            lines.push(std::iter::once(trained_on.clone()).chain(cells).collect());
-        }
-        let mut alignments = vec![Right; lines[0].len()];
-        alignments[0] = Left;
-        format!("SRCC of `{}`\n{}\n", first.variant, format_rows(&lines, &alignments))
+        let mut columns = vec![Column::left("trained on \\ tested on", self.datasets.clone())];
+        columns.extend(self.datasets.iter().map(|tested_on| {
+            Column::right(tested_on, self.datasets.iter().map(|trained_on| cell(trained_on, tested_on)).collect())
+        }));
+        page.table(&ResultTable::new(format!("SRCC of `{}`", first.variant), columns).broken_after(1));
     }
 
-    /// Explains how the numbers were computed.
-    fn footnotes(&self) -> String {
-        let mut text = String::from(
-            "n: pictures of a test. Means over splits, +- their deviation. 95% intervals of the mean and p: t corrected for \
-             splits that share\nscenes (Nadeau and Bengio 2003). more: SRCC less that of ",
+    /// Says how the numbers were computed, and from what.
+    fn add_notes(&self, page: &mut ResultPage) {
+        page.note(
+            "Numbers are means over splits. 95% intervals of the mean, and p, are by Student's t, corrected for splits that share \
+             scenes (Nadeau and Bengio 2003).",
         );
-        text += match self.definition.against {
-            Baseline::First => "the first row",
-            Baseline::Previous => "the row before",
-        };
-        text += " on the same pictures, paired over splits; p is not\ncorrected for the number of rows.\n";
-        if let Some(paper) = &self.definition.paper {
-            let _ = writeln!(text, "paper: {paper}.");
-        }
         let mut rules: Vec<Select> = Vec::new();
         for setup in self.lines.iter().filter_map(|outcome| outcome.line.setup.as_ref()) {
             if !rules.contains(&setup.select) {
@@ -85,14 +70,62 @@ impl StudyOutcome {
             }
         }
         for rule in rules {
-            let _ = writeln!(text, "kept: {}.", rule.described());
+            page.note(&format!("kept: {}.", rule.described()));
         }
-        let _ = writeln!(text, "\nstudy {}, models {}", self.name, self.definition.models.join(", "));
+        page.note(&format!("study {}, models {}", self.name, self.definition.models.join(", ")));
         for (key, value) in &self.provenance {
-            let _ = writeln!(text, "{}: {value}", key.trim_start_matches("dqa."));
+            page.note(&format!("{}: {value}", key.trim_start_matches("dqa.")));
         }
-        text += &self.settings();
-        text
+        self.settings().lines().for_each(|line| page.note(line));
+    }
+
+    /// Returns the columns that have content in some table of the study, for the rows of one.
+    fn columns(&self, all: &[StudyRow], rows: &[StudyRow]) -> Vec<Column> {
+        let cells = |cell: &dyn Fn(&StudyRow) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+        let text = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "-".to_owned());
+        let mean = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let any = |is: &dyn Fn(&StudyRow) -> bool| all.iter().any(is);
+        let mut columns = Vec::new();
+        if self.definition.across {
+            columns.push(Column::left("trained on", cells(&|row| text(&row.trained_on))));
+        }
+        if any(&|row| row.algorithms.is_some()) {
+            columns.push(Column::left("pictures of", cells(&|row| row.algorithms.clone().unwrap_or_default())));
+        }
+        columns.push(Column::left("variant", cells(&|row| row.variant.clone())));
+        if any(&|row| row.model != all[0].model) {
+            columns.push(Column::left("model", cells(&|row| text(&row.model))));
+        }
+        let against = match self.definition.against {
+            Baseline::First => "the first row",
+            Baseline::Previous => "the row before",
+        };
+        columns.extend([
+            Column::right("n", cells(&|row| mean(row.pictures))).meaning("pictures of a test").left_out(3),
+            Column::right("SRCC", cells(&|row| format_number(row.srcc))),
+            Column::right("+-", cells(&|row| format_number(row.srcc_std)))
+                .meaning("deviation of SRCC over splits")
+                .left_out(5),
+            Column::right("95% interval", cells(&|row| format_interval(row.srcc_low, row.srcc_high))),
+            Column::right("PLCC", cells(&|row| format_number(row.plcc))).left_out(4),
+            Column::right("KRCC", cells(&|row| format_number(row.krcc))).left_out(6),
+            Column::right("RMSE", cells(&|row| format_number(row.rmse))).left_out(7),
+            Column::right("more", cells(&|row| row.srcc_more.map_or("-".to_owned(), |more| format!("{more:+.4}"))))
+                .meaning(format!("SRCC less that of {against} on the same pictures, paired over splits")),
+            Column::right("p", cells(&|row| row.srcc_more_p.map_or("-".to_owned(), format_p_value)))
+                .meaning("of no difference, not corrected for the number of rows")
+                .left_out(1),
+        ]);
+        if any(&|row| row.paper.is_some()) {
+            let paper = self.definition.paper.clone().unwrap_or_default();
+            columns.push(Column::right("paper", cells(&|row| format_number(row.paper))).meaning(paper.trim()));
+        }
+        if any(&|row| row.seconds.is_some()) {
+            columns.push(Column::right("windows", cells(&|row| mean(row.windows))).meaning("of a picture"));
+            let milliseconds = cells(&|row| mean(row.seconds.map(|seconds| seconds * 1e3)));
+            columns.push(Column::right("ms", milliseconds).meaning("milliseconds a picture"));
+        }
+        columns
     }
 
     /// Lists the first trained variant's settings, and for the other variants those that differ.
@@ -153,56 +186,21 @@ fn settings(line: &Line) -> Vec<String> {
     settings
 }
 
-/// Returns the columns that have content.
-fn columns(rows: &[StudyRow], across: bool) -> Vec<Column> {
-    let mut columns: Vec<Column> = Vec::new();
-    if across {
-        columns.push(("trained on", Left, |row| row.trained_on.clone().unwrap_or_else(|| "-".to_owned())));
-    }
-    if rows.iter().any(|row| row.algorithms.is_some()) {
-        columns.push(("pictures of", Left, |row| row.algorithms.clone().unwrap_or_default()));
-    }
-    columns.push(("variant", Left, |row| row.variant.clone()));
-    if rows.iter().any(|row| row.model != rows[0].model) {
-        columns.push(("model", Left, |row| row.model.clone().unwrap_or_default()));
-    }
-    let numbers: [Column; 9] = [
-        ("n", Right, |row| row.pictures.map_or("-".to_owned(), |n| format!("{n:.1}"))),
-        ("SRCC", Right, |row| format_number(row.srcc)),
-        ("+-", Right, |row| format_number(row.srcc_std)),
-        ("95% interval", Right, |row| format_interval(row.srcc_low, row.srcc_high)),
-        ("PLCC", Right, |row| format_number(row.plcc)),
-        ("KRCC", Right, |row| format_number(row.krcc)),
-        ("RMSE", Right, |row| format_number(row.rmse)),
-        ("more", Right, |row| row.srcc_more.map_or("-".to_owned(), |more| format!("{more:+.4}"))),
-        ("p", Right, |row| row.srcc_more_p.map_or("-".to_owned(), format_p_value)),
-    ];
-    columns.extend(numbers);
-    if rows.iter().any(|row| row.paper.is_some()) {
-        columns.push(("paper", Right, |row| format_number(row.paper)));
-    }
-    if rows.iter().any(|row| row.seconds.is_some()) {
-        columns.push(("windows", Right, |row| row.windows.map_or("-".to_owned(), |n| format!("{n:.1}"))));
-        let milliseconds = |row: &StudyRow| row.seconds.map_or("-".to_owned(), |s| format!("{:.1}", s * 1e3));
-        columns.push(("ms a picture", Right, milliseconds));
-    }
-    columns
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::outcome::tests::outcome;
+    use super::TableStyle;
 
     #[test]
     fn the_table_says_what_made_it() {
         let outcome = outcome(false, |line, split| Some(0.5 + 0.01 * (split * split + line) as f64));
-        insta::assert_snapshot!(outcome.text());
+        insta::assert_snapshot!(outcome.text(TableStyle::default()));
         assert_eq!(outcome.json().lines().count(), 4);
         assert_eq!(outcome.csv().lines().next().unwrap().split(',').next(), Some("study"));
     }
 
     #[test]
     fn across_data_sets_there_is_a_matrix() {
-        insta::assert_snapshot!(outcome(true, |line, _| Some(0.1 * line as f64)).text());
+        insta::assert_snapshot!(outcome(true, |line, _| Some(0.1 * line as f64)).text(TableStyle::default()));
     }
 }

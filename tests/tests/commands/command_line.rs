@@ -36,7 +36,10 @@ fn no_flag_is_under_the_heading_of_others() {
         (headings::SECURITY, &certificates),
         (headings::LIMITS, &["pixels-max", "side-max", "bytes-max"]),
         (headings::COORDINATOR, &["coordinator"]),
-        (headings::MACHINE, &["threads", "decode-threads", "picture-mib", "device", "kept-mib", "offline"]),
+        (
+            headings::MACHINE,
+            &["threads", "decode-threads", "picture-mib", "device", "devices", "batch", "slots", "kept-mib", "offline"],
+        ),
     ];
     for program in programs() {
         for command in program.get_subcommands() {

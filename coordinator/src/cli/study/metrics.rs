@@ -8,12 +8,11 @@ use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{MetricStudy, MetricStudyOutcome};
 use dqa_service::model_args::ModelArgs;
-use dqa_service::program::{
-    ExitStatus, OutputFormat, command_line, end_on_signal, host, note, with_hint, with_own_hint,
-};
+use dqa_service::program::{ExitStatus, command_line, end_on_signal, host, note, with_hint, with_own_hint};
 
 use super::{Args, study_name};
 use crate::cli::output::print_text;
+use crate::cli::result_format::ResultForm;
 use crate::cli::submit::{LocalRun, LocalRunEnd, score};
 
 /// Runs the study and shows its table.
@@ -33,10 +32,10 @@ pub(super) async fn run(args: &Args, mut study: MetricStudy) -> anyhow::Result<E
     };
     let _end = end_on_signal(|| vec!["every picture has its row, and the same command makes the table".to_owned()])?;
     let outcome = compare(args, study, &store, &record).await?;
-    print_text(&match args.format {
-        OutputFormat::Table => outcome.text(),
-        OutputFormat::Json => outcome.json(),
-        OutputFormat::Csv => outcome.csv(),
+    print_text(&match args.result.form() {
+        ResultForm::Tables(style) => outcome.text(style),
+        ResultForm::Json => outcome.json(),
+        ResultForm::Csv => outcome.csv(),
     })?;
     Ok(if record.counts.failed == 0 { ExitStatus::All } else { ExitStatus::SomeFailed })
 }

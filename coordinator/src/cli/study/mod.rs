@@ -16,13 +16,14 @@ use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{Overrides, Study, StudyDefinition, StudyOutcome};
 use dqa_pipelines::train::Splits;
 use dqa_service::metric_args::ParameterArgs;
-use dqa_service::program::{ExitStatus, OutputError, OutputFormat, command_line, host, note, with_hint};
+use dqa_service::program::{ExitStatus, OutputError, command_line, host, note, with_hint};
 
 use super::args::StoreArgs;
 use super::kept_trainings::KeptTrainings;
 use super::output::print_text;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
+use super::result_format::{ResultForm, ResultFormatArgs};
 use super::training_data::{self, SKIP_HINT};
 use crate::study::{StudyPlan, StudyRunError};
 use progress::StudyProgress;
@@ -109,9 +110,8 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_SKIP_UNREADABLE", value_parser = BoolishValueParser::new())]
     skip_unreadable: bool,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    #[command(flatten)]
+    result: ResultFormatArgs,
 
     /// Show what would be trained and tested, and stop.
     #[arg(long)]
@@ -152,7 +152,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     }
     outcome.provenance.extend([("dqa.host".to_owned(), host()), ("dqa.command".to_owned(), command_line())]);
     outcome.write(&store).await?;
-    show(&outcome, args.format)?;
+    show(&outcome, args.result.form())?;
     Ok(ExitStatus::All)
 }
 
@@ -266,11 +266,11 @@ async fn note_plan(name: &StudyName, plan: &StudyPlan, store: &Store) -> anyhow:
     Ok(())
 }
 
-fn show(outcome: &StudyOutcome, format: OutputFormat) -> Result<(), OutputError> {
-    print_text(&match format {
-        OutputFormat::Table => outcome.text(),
-        OutputFormat::Json => outcome.json(),
-        OutputFormat::Csv => outcome.csv(),
+fn show(outcome: &StudyOutcome, form: ResultForm) -> Result<(), OutputError> {
+    print_text(&match form {
+        ResultForm::Tables(style) => outcome.text(style),
+        ResultForm::Json => outcome.json(),
+        ResultForm::Csv => outcome.csv(),
     })
 }
 

@@ -16,13 +16,14 @@ use dqa_pipelines::dataset::{self, DataSet};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, trial_key};
 use dqa_service::program::help::headings;
-use dqa_service::program::{ExitStatus, OutputFormat, note, with_hint};
+use dqa_service::program::{ExitStatus, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::args::StoreArgs;
 use super::kept_trainings::KeptTrainings;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
+use super::result_format::ResultFormatArgs;
 use super::training_data::{self, SKIP_HINT};
 use progress::TrainingProgress;
 use results::Results;
@@ -32,8 +33,8 @@ use setup::SetupArgs;
 #[derive(clap::Args)]
 #[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Data set with labels: a name that `dataset list` has, a definition (TOML), a manifest or a folder. NAME=PATH gives it another
-    /// name than its own.
+    /// Data set with labels: a name of `dataset list`, a definition (TOML), a manifest or a folder. NAME=PATH gives it
+    /// another name.
     #[arg(long, env = "DQA_DATASET", value_name = "NAME")]
     dataset: String,
 
@@ -45,8 +46,7 @@ pub(super) struct Args {
     #[arg(long, env = "DQA_MODEL", value_name = "MODEL")]
     model: String,
 
-    /// Prompts to start from: safetensors, the authors' PyTorch checkpoint, or dqa:small [default: new prompts, also for
-    /// the model dqa:small].
+    /// Prompts to start from: safetensors, the authors' PyTorch checkpoint, or dqa:small [default: new prompts].
     #[arg(long, env = "DQA_PROMPTS", value_name = "FILE", conflicts_with_all = ["no_prompts", "text_len", "text_depth", "visual_len", "visual_depth", "init", "words"])]
     prompts: Option<PathBuf>,
 
@@ -92,9 +92,8 @@ pub(super) struct Args {
     #[command(flatten)]
     resources: TrainingResourceArgs,
 
-    /// Format of the results.
-    #[arg(long, env = "DQA_FORMAT", value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
+    #[command(flatten)]
+    result: ResultFormatArgs,
 
     /// Show what would be trained, and stop.
     #[arg(long)]
@@ -140,7 +139,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         records.push(record);
     }
     progress.finish();
-    Results { setup: &setup, splits: &splits, records: &records, skipped }.show(args.format)?;
+    Results { setup: &setup, splits: &splits, records: &records, skipped }.show(args.result.form())?;
     written::note(args, &store, &records).await?;
     Ok(ExitStatus::All)
 }

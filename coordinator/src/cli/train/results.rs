@@ -1,14 +1,14 @@
 //! Results of a training: the measures of each split, and over all splits their mean, its interval and their deviation.
 
-use std::fmt::Write;
-
 use dqa_pipelines::count_text::counted;
+use dqa_pipelines::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use dqa_pipelines::train::{Measures, Select, Setup, Splits, TrialRecord};
-use dqa_service::program::{OutputError, OutputFormat};
+use dqa_service::program::OutputError;
 use dqa_stats::{SplitSummary, split_summary};
 use serde::Serialize;
 
 use crate::cli::output::{json_text, print_text};
+use crate::cli::result_format::ResultForm;
 
 /// The trials of one setup.
 pub(super) struct Results<'a> {
@@ -43,11 +43,11 @@ type Values = [Option<f64>; 5];
 const BOUNDS: [(f64, f64); 5] = [(-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (-1.0, 1.0), (0.0, 1.0)];
 
 impl Results<'_> {
-    pub(super) fn show(&self, format: OutputFormat) -> Result<(), OutputError> {
-        let text = match format {
-            OutputFormat::Table => self.text(),
-            OutputFormat::Json => self.rows().iter().map(|row| json_text(row) + "\n").collect(),
-            OutputFormat::Csv => self.csv(),
+    pub(super) fn show(&self, form: ResultForm) -> Result<(), OutputError> {
+        let text = match form {
+            ResultForm::Tables(style) => self.text(style),
+            ResultForm::Json => self.rows().iter().map(|row| json_text(row) + "\n").collect(),
+            ResultForm::Csv => self.csv(),
         };
         print_text(&text)
     }
@@ -120,47 +120,44 @@ impl Results<'_> {
         String::from_utf8(bytes).expect("rows are UTF-8")
     }
 
-    fn text(&self) -> String {
-        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    fn text(&self, style: TableStyle) -> String {
         let is_tested = self.records.iter().any(|record| record.pictures[2] > 0);
         let scenes = if is_tested { "Held-out scenes" } else { "Trained on all scenes" };
-        let mut text = format!(
-            "{scenes} of {}: {} learned, {}\n",
-            self.splits.dataset,
-            self.setup.tune,
-            self.setup.select.described()
-        );
-        let mut line = |cells: [&str; 8], last: &str| {
-            let [split, epoch, rest @ ..] = cells;
-            let rest: String = rest.iter().map(|cell| format!("  {cell:>8}")).collect();
-            let line = format!("  {split:<13}  {epoch:>5}{rest}  {last}");
-            writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
-        };
-        line(["split", "epoch", "pictures", "SRCC", "PLCC", "KRCC", "RMSE", "train"], "trial");
-        for row in self.rows() {
-            let name = if row.trial.is_some() { row.row.clone() } else { row.row.replace('_', " ") };
-            let count = |count: Option<usize>| count.map_or(String::new(), |count| count.to_string());
-            let epoch = count(row.epoch.map(|epoch| epoch as usize));
-            let cells = [row.srcc, row.plcc, row.krcc, row.rmse, row.train_srcc].map(number);
-            line(
-                [&name, &epoch, &count(row.pictures), &cells[0], &cells[1], &cells[2], &cells[3], &cells[4]],
-                row.trial.unwrap_or_default(),
-            );
-        }
+        let dataset = &self.splits.dataset;
+        let title = format!("{scenes} of {dataset}: {} learned, {}", self.setup.tune, self.setup.select.described());
+        let mut page = ResultPage::new(style);
+        page.table(&ResultTable::new(title, self.columns()));
         if !is_tested {
-            text += "No scene was left to test on: how well the result scores unseen scenes is not known.\n";
+            page.note("No scene was left to test on: how well the result scores unseen scenes is not known.");
         }
-        text += "train: SRCC of the kept epoch's own windows. RMSE: of scores and labels, both 0 to 1.\n";
         if self.records.len() > 1 {
-            text += "interval: 95 % for the mean over splits, Student's t corrected for splits that share scenes \
-                (Nadeau and Bengio\n2003).\n";
+            page.note(
+                "The interval is that of the mean over splits, at 95%: Student's t, corrected for splits that share scenes (Nadeau \
+                 and Bengio 2003).",
+            );
         }
         if self.skipped > 0 {
             let were = if self.skipped == 1 { "was" } else { "were" };
-            let pictures = counted(self.skipped, "picture");
-            writeln!(text, "{pictures} {were} left out: no label, or not to be read.")
-                .expect("writing to a String cannot fail");
+            page.note(&format!("{} {were} left out: no label, or not to be read.", counted(self.skipped, "picture")));
         }
-        text
+        page.finish()
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let rows = self.rows();
+        let cells = |cell: &dyn Fn(&ResultRow<'_>) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+        vec![
+            Column::left("split", cells(&|row| row.row.replace('_', " "))),
+            Column::right("epoch", cells(&|row| row.epoch.map_or(String::new(), |epoch| epoch.to_string()))),
+            Column::right("pictures", cells(&|row| row.pictures.map_or(String::new(), |count| count.to_string()))),
+            Column::right("SRCC", cells(&|row| number(row.srcc))),
+            Column::right("PLCC", cells(&|row| number(row.plcc))),
+            Column::right("KRCC", cells(&|row| number(row.krcc))),
+            Column::right("RMSE", cells(&|row| number(row.rmse))).meaning("of scores and labels, both 0 to 1"),
+            Column::right("train", cells(&|row| number(row.train_srcc)))
+                .meaning("SRCC of the kept epoch's own windows"),
+            Column::left("trial", cells(&|row| row.trial.unwrap_or_default().to_owned())).left_out(1),
+        ]
     }
 }
