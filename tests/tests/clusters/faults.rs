@@ -160,6 +160,7 @@ fn a_shard_that_kills_workers_becomes_failed_rows() {
     cluster.start_coordinator();
     let poison = [("FAULT_POISON", "aod/s1.png")];
     let mut workers = [cluster.start_worker(&poison), cluster.start_worker(&poison)];
+    cluster.wait_for_workers(2);
     let arguments = cluster.submit("haze.toml", &["--shard-windows", "1", "--name", "r"]);
     cluster.run(&[&arguments[..], &["--detach"]].concat()).exits_with(0);
     let started = Instant::now();

@@ -101,6 +101,8 @@ fn a_coordinator_removes_runs_that_have_ended() {
     let mut cluster = Cluster::local(PROGRAMS);
     cluster.dir.haze(&["dcp", "aod"]);
     cluster.start_coordinator();
+    // Until it answers.
+    cluster.wait_for_workers(0);
     cluster.run(&cluster.submit("haze.toml", &["--name", "waits", "--detach"])).exits_with(0);
     cluster.run_on_store(&cluster.submit("haze.toml", &["--name", "alone", "--algos", "dcp"])).exits_with(0);
     for refused in
