@@ -16,7 +16,7 @@ use pyo3::types::PyDict;
 use pyo3_arrow::PyTable;
 
 use crate::errors::{exception, raised_with_hint};
-use crate::table::{Table, batches_of};
+use crate::table::Table;
 use crate::threads::{block_on, claim};
 
 /// Checks what all measures of two columns need.
@@ -200,7 +200,7 @@ impl ScoreTable {
 }
 
 fn rows_of(table: PyTable) -> PyResult<Vec<LooseRow>> {
-    let (batches, schema) = batches_of(table);
+    let (batches, schema) = table.into_inner();
     let batch = concat_batches(&schema, &batches).map_err(|error| exception(error.to_string(), None))?;
     let rows = batch.num_rows();
     let table = ScoreTable { batch };

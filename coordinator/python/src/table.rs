@@ -7,7 +7,6 @@ use arrow::json::writer::JsonArray;
 use arrow::util::pretty::pretty_format_batches;
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
-use pyo3_arrow::PyTable;
 use pyo3_arrow::error::PyArrowResult;
 use pyo3_arrow::ffi::{ArrayIterator, to_schema_pycapsule, to_stream_pycapsule};
 
@@ -31,11 +30,6 @@ impl Table {
     pub(crate) fn of(batch: RecordBatch) -> Table {
         Table { schema: batch.schema(), batches: vec![batch] }
     }
-}
-
-/// Returns the batches of a table of Python's, from whichever library it is.
-pub(crate) fn batches_of(table: PyTable) -> (Vec<RecordBatch>, SchemaRef) {
-    table.into_inner()
 }
 
 #[pymethods]
