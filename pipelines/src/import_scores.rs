@@ -259,19 +259,7 @@ impl Import<'_> {
             seen_in_training: None,
             hazy: self.data.hazy_rows.clone(),
         };
-        RunSpec {
-            datasets: vec![dataset],
-            model: String::new(),
-            prompts: None,
-            views: String::new(),
-            dtype: String::new(),
-            device: String::new(),
-            shard_windows_max: SHARD_WINDOWS_MAX,
-            remark: None,
-            limits: PictureLimits::default(),
-            metrics: vec![self.metric.clone()],
-            metric_parameters: None,
-        }
+        RunSpec::without_model(vec![dataset], vec![self.metric.clone()])
     }
 }
 

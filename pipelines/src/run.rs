@@ -18,6 +18,7 @@ use crate::metric::MetricSpec;
 use crate::model_spec::ModelSpec;
 use crate::names::{AlgorithmName, DatasetName, MetricName, RunName, suggestion};
 use crate::picture_limits::PictureLimits;
+use crate::plan::SHARD_WINDOWS_MAX;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
 
@@ -195,6 +196,23 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Returns the settings of a run whose scores no model of dqa made.
+    pub(crate) fn without_model(datasets: Vec<DatasetSpec>, metrics: Vec<MetricSpec>) -> RunSpec {
+        RunSpec {
+            datasets,
+            model: String::new(),
+            prompts: None,
+            views: String::new(),
+            dtype: String::new(),
+            device: String::new(),
+            shard_windows_max: SHARD_WINDOWS_MAX,
+            remark: None,
+            limits: PictureLimits::default(),
+            metrics,
+            metric_parameters: None,
+        }
+    }
+
     /// Returns the names of the data sets, in their order.
     pub fn dataset_names(&self) -> Vec<&str> {
         self.datasets.iter().map(|dataset| dataset.name.as_str()).collect()

@@ -8,7 +8,7 @@ Scores, rows and statistics are those of the programs `dqa-coord` and `dqa-worke
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from . import _dqa, _pictures
@@ -280,11 +280,16 @@ def bootstrap(
     return _dqa.agreement(_numbers(score), _numbers(mos), scenes, "bootstrap", replicates, seed, level)
 
 
-def _numbers(values: Any) -> list[float]:
-    values = values.tolist() if hasattr(values, "tolist") else values.to_list() if hasattr(values, "to_list") else values
-    return [float("nan") if value is None else float(value) for value in values]
+def _values(column: Any) -> Iterator[Any]:
+    for method in ("tolist", "to_list"):  # of NumPy and pandas, and of Polars
+        if hasattr(column, method):
+            column = getattr(column, method)()
+    return iter(column)
 
 
-def _texts(values: Any) -> list[str]:
-    values = values.tolist() if hasattr(values, "tolist") else values.to_list() if hasattr(values, "to_list") else values
-    return [str(value) for value in values]
+def _numbers(column: Any) -> list[float]:
+    return [float("nan") if value is None else float(value) for value in _values(column)]
+
+
+def _texts(column: Any) -> list[str]:
+    return [str(value) for value in _values(column)]

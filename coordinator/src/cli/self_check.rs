@@ -1,5 +1,5 @@
-//! `dqa-coord self-check`: what this program and this machine can do. It is the first command on a new node, and what a report
-//! of a bug contains.
+//! `dqa-coord self-check`: what this program and this machine can do. It is the first command on a new node, and reports of
+//! bugs contain its output.
 
 use std::path::Path;
 use std::sync::Arc;

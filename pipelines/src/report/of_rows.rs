@@ -9,11 +9,10 @@ use object_store::memory::InMemory;
 use url::Url;
 
 use super::{Report, ReportError, ReportOptions, compute};
+use crate::import_scores::NO_VALUE;
 use crate::metric::{Direction, MetricSpec};
 use crate::names::{AlgorithmName, DatasetName, MetricName};
 use crate::parts;
-use crate::picture_limits::PictureLimits;
-use crate::plan::SHARD_WINDOWS_MAX;
 use crate::run::{DatasetSpec, PartRef, RunCounts, RunRecord, RunSpec, RunState};
 use crate::store::Store;
 use crate::tables::scores::{PartColumns, ScoreRow, ScoreStatistics, ScoringFailure, part_key};
@@ -128,7 +127,7 @@ async fn write_part(
 }
 
 fn score_row(row: &LooseRow) -> ScoreRow {
-    let missing = || ScoringFailure { code: "no_value".to_owned(), message: "its row has no score".to_owned() };
+    let missing = || ScoringFailure { code: NO_VALUE.to_owned(), message: "its row has no score".to_owned() };
     let score = row.score.map(|score| ScoreStatistics { score, std: 0.0, min: score, max: score });
     ScoreRow {
         scene: row.scene.clone(),
@@ -161,19 +160,7 @@ fn run_spec(parts: &Parts<'_>, metrics: Vec<MetricSpec>) -> RunSpec {
         seen_in_training: None,
         hazy: None,
     };
-    RunSpec {
-        datasets: algorithms.into_iter().map(dataset).collect(),
-        model: String::new(),
-        prompts: None,
-        views: String::new(),
-        dtype: String::new(),
-        device: String::new(),
-        shard_windows_max: SHARD_WINDOWS_MAX,
-        remark: None,
-        limits: PictureLimits::default(),
-        metrics,
-        metric_parameters: None,
-    }
+    RunSpec::without_model(algorithms.into_iter().map(dataset).collect(), metrics)
 }
 
 #[cfg(test)]

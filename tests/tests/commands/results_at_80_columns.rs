@@ -87,7 +87,7 @@ fn no_line_of_a_result_is_longer_than_80_columns() {
     let narrow = dir.run(&["leaderboard", "both"]).exits_with(0).stdout;
     assert!(narrow.contains("Not shown (--wide shows all columns): "), "{narrow}");
     assert_eq!(narrow.matches("p-value against the algorithm one rank below").count(), 1, "{narrow}");
-    // Of a machine it is not the same everywhere.
+    // Its text depends on the machine, so that there is no snapshot of it.
     assert_eq!(wide_lines(&dir.run(&["self-check"]).exits_with(0).stdout), Vec::<&str>::new());
     query_reads_files_and_knows_its_formats(&dir);
 }
