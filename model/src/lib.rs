@@ -89,7 +89,9 @@ pub use arithmetic::Arithmetic;
 pub use cpu::Isa;
 pub use error::ModelError;
 pub use fingerprint::{ALGORITHM_VERSION, Fingerprint, FingerprintError};
-pub use picture::{INPUT_SIDE, Origin, Placement, Rgb8, ViewMode, Views, ViewsError, whole_view};
+pub use picture::{
+    FragmentCell, Fragments, INPUT_SIDE, Origin, Placement, Rgb8, ViewMode, Views, ViewsError, whole_view,
+};
 pub use prompts::{
     PROMPT_LEN_MAX, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, TokensError, Words, tokens,
 };

@@ -59,6 +59,9 @@ fn every_window_placement() {
     for placement in ["stride=64", "stride=32", "stride=17", "grid=6", "random=5,seed=3"] {
         assert_agrees(&model, placement, &picture(2, 275, 260));
     }
+    for fragments in ["fragments", "sees=local,fragments=8"] {
+        assert_agrees(&model, fragments, &picture(2, 275, 260));
+    }
 }
 
 #[test]

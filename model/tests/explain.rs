@@ -37,7 +37,7 @@ fn attention_maps(explained: &Explanation) -> impl Iterator<Item = &AttentionMap
 fn scores_equal_the_scorers_and_attention_sums_to_one() {
     let picture = picture(5, 400, 300);
     for (number, model) in models().iter().enumerate() {
-        for views in ["sees=both", "sees=local,grid=10", "sees=global", "window=200,stride=90"] {
+        for views in ["sees=both", "sees=local,grid=10", "sees=global", "window=200,stride=90", "fragments"] {
             let explained = explain(model, views, &picture);
             let expected = &scores(&model.scorer(&options(views)), std::slice::from_ref(&picture), 16)[0];
             assert_eq!(explained.windows.len(), expected.windows.len());

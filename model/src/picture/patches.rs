@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
+use super::origin::Origin;
 use super::rgb8::Rgb8;
-use super::view_geometry::Origin;
 
 // REFERENCE: ImageNet's mean and deviation, not CLIP's.
 pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];

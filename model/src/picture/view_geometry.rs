@@ -11,8 +11,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Side of the model's input, in pixels.
-pub const INPUT_SIDE: u32 = 224;
+use super::fragments::Fragments;
+use super::origin::{INPUT_SIDE, Origin};
 
 /// The views that one sequence of tokens holds besides the class token and the prompts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +42,13 @@ pub enum Placement {
         /// Seed of ChaCha8.
         seed: u64,
     },
+    /// One window of [`Fragments`] with this many cells along a side.
+    Fragments(u32),
 }
 
 /// How a picture is cut into the model's inputs. Text form: `sees=both,window=224,stride=64`, also `grid=16` or
-/// `random=8,seed=1` instead of the stride. A setting that is left out has the paper's value.
+/// `random=8,seed=1` instead of the stride, or `fragments=7` instead of window and stride (`fragments` alone is the same). A
+/// setting that is left out has the paper's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Views {
     /// The views in a sequence: local, global or both.
@@ -63,21 +66,21 @@ impl Default for Views {
     }
 }
 
-/// Upper left corner of a window, in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// From the left.
-    pub x: u32,
-    /// From the top.
-    pub y: u32,
-}
-
 impl Views {
-    /// Returns the smallest side that a picture may have: the window's, or one pixel without windows.
+    /// Returns the smallest side that a picture may have: that of a window or of a fragment, or one pixel without windows.
     pub fn side_min(&self) -> u32 {
-        match self.sees {
-            ViewMode::Global => 1,
-            ViewMode::Both | ViewMode::Local => self.window,
+        match (self.sees, self.fragments()) {
+            (ViewMode::Global, _) => 1,
+            (_, Some(fragments)) => fragments.piece_side(),
+            (_, None) => self.window,
+        }
+    }
+
+    /// Returns the fragments if the windows are joined of them.
+    pub fn fragments(&self) -> Option<Fragments> {
+        match self.placement {
+            Placement::Fragments(cells) if self.sees != ViewMode::Global => Some(Fragments { cells }),
+            _ => None,
         }
     }
 
@@ -88,13 +91,14 @@ impl Views {
     }
 
     /// Returns the windows of a picture of this size, in the order of their scores. [`ViewMode::Global`] has one, at
-    /// (0, 0). Pixels to the right of the last window and below it are seen by the global view only, as in the paper.
+    /// (0, 0), and so have fragments: it is the place in the joined window. Pixels to the right of the last window and below
+    /// it are seen by the global view only, as in the paper.
     pub fn origins(&self, width: u32, height: u32) -> Vec<Origin> {
-        if self.sees == ViewMode::Global {
-            return vec![Origin { x: 0, y: 0 }];
-        }
-        if width < self.window || height < self.window {
+        if width < self.side_min() || height < self.side_min() {
             return Vec::new();
+        }
+        if self.sees == ViewMode::Global || self.fragments().is_some() {
+            return vec![Origin { x: 0, y: 0 }];
         }
         let (free_x, free_y) = (width - self.window, height - self.window);
         match self.placement {
@@ -113,6 +117,7 @@ impl Views {
                 let mut draw = || Origin { x: rng.random_range(0..=free_x), y: rng.random_range(0..=free_y) };
                 (0..windows).map(|_| draw()).collect()
             }
+            Placement::Fragments(_) => unreachable!("they are one window"),
         }
     }
 }
@@ -139,15 +144,21 @@ fn spread(i: u32, count: u32, free: u32) -> u32 {
 pub enum ViewsError {
     /// A part is not `key=value`, or its key is unknown.
     #[error(
-        "views: unknown setting `{0}`: expected sees=both|local|global, window=N, stride=N, grid=N, random=N or seed=N"
+        "views: unknown setting `{0}`: expected sees=both|local|global, window=N, stride=N, grid=N, random=N, seed=N or \
+         fragments=N"
     )]
     Unknown(String),
     /// A value is invalid for its key.
     #[error("views: invalid value in `{0}`: expected a whole number of at least {1}")]
     Number(String, u32),
     /// Two keys exclude each other, or a seed is given without `random`.
-    #[error("views: give one of stride, grid and random, and a seed with random only")]
+    #[error(
+        "views: give one of stride, grid, random and fragments, a seed with random only, and no window with fragments"
+    )]
     Placement,
+    /// The pieces do not fill the window.
+    #[error("views: invalid value in `{0}`: expected a number that divides 224, as 4, 7, 8, 14 or 16")]
+    Fragments(String),
 }
 
 /// The most windows of a grid or a random draw: a larger number is a typing error, not a study.
@@ -169,7 +180,9 @@ impl Views {
     pub fn with_overrides(self, text: &str) -> Result<Views, ViewsError> {
         let mut views = self;
         let (mut placement, mut seed) = (None, None);
+        let mut has_window = false;
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let part = if part == "fragments" { "fragments=7" } else { part };
             let (key, value) = part.split_once('=').ok_or_else(|| ViewsError::Unknown(part.into()))?;
             let number = |min: u32| match value.parse::<u32>() {
                 Ok(n) if (min..=WINDOWS_MAX).contains(&n) => Ok(n),
@@ -187,6 +200,7 @@ impl Views {
                 }
                 "window" => {
                     views.window = number(32)?;
+                    has_window = true;
                     None
                 }
                 "seed" => {
@@ -196,6 +210,10 @@ impl Views {
                 "stride" => Some(Placement::Stride(number(1)?)),
                 "grid" => Some(Placement::Grid(number(1)?)),
                 "random" => Some(Placement::Random { windows: number(1)?, seed: 0 }),
+                "fragments" => match number(1)? {
+                    cells if INPUT_SIDE.is_multiple_of(cells) => Some(Placement::Fragments(cells)),
+                    _ => return Err(ViewsError::Fragments(part.into())),
+                },
                 _ => return Err(ViewsError::Unknown(part.into())),
             };
             if new.is_some() && placement.replace(new).is_some() {
@@ -204,6 +222,12 @@ impl Views {
         }
         if let Some(Some(placement)) = placement {
             views.placement = placement;
+        }
+        if let Placement::Fragments(_) = views.placement {
+            if has_window {
+                return Err(ViewsError::Placement);
+            }
+            views.window = INPUT_SIDE;
         }
         match (&mut views.placement, seed) {
             (_, None) => {}
@@ -221,11 +245,15 @@ impl fmt::Display for Views {
             ViewMode::Local => "local",
             ViewMode::Global => return f.write_str("sees=global"),
         };
+        if let Placement::Fragments(cells) = self.placement {
+            return write!(f, "sees={sees},fragments={cells}");
+        }
         write!(f, "sees={sees},window={},", self.window)?;
         match self.placement {
             Placement::Stride(stride) => write!(f, "stride={stride}"),
             Placement::Grid(windows) => write!(f, "grid={windows}"),
             Placement::Random { windows, seed } => write!(f, "random={windows},seed={seed}"),
+            Placement::Fragments(_) => unreachable!("they have no window"),
         }
     }
 }
@@ -269,6 +297,22 @@ mod tests {
     }
 
     #[test]
+    fn fragments_are_one_window_that_small_pictures_have_too() {
+        let views: Views = "fragments".parse().unwrap();
+        assert_eq!(views.to_string(), "sees=both,fragments=7");
+        assert_eq!((views.windows(1920, 1080), views.windows(32, 40), views.windows(31, 40)), (1, 1, 0));
+        assert_eq!("fragments=6".parse::<Views>(), Err(ViewsError::Fragments("fragments=6".into())));
+        assert_eq!("fragments,window=160".parse::<Views>(), Err(ViewsError::Placement));
+        assert_eq!("fragments,stride=64".parse::<Views>(), Err(ViewsError::Placement));
+        let local: Views = "sees=local,window=160".parse().unwrap();
+        let fragments = local.with_overrides("fragments=8").unwrap();
+        assert_eq!((fragments.to_string().as_str(), fragments.window), ("sees=local,fragments=8", 224));
+        assert_eq!(fragments.with_overrides("stride=64").unwrap().to_string(), "sees=local,window=224,stride=64");
+        let global = fragments.with_overrides("sees=global").unwrap();
+        assert_eq!((global.fragments(), global.side_min()), (None, 1));
+    }
+
+    #[test]
     fn settings_that_are_left_out_stay() {
         let local: Views = "sees=local,window=160,grid=4".parse().unwrap();
         assert_eq!(local.with_overrides("stride=32").unwrap().to_string(), "sees=local,window=160,stride=32");
@@ -280,9 +324,14 @@ mod tests {
             (1u32..300).prop_map(Placement::Stride),
             (1u32..40).prop_map(Placement::Grid),
             (1u32..40, any::<u64>()).prop_map(|(windows, seed)| Placement::Random { windows, seed }),
+            prop::sample::select(vec![4, 7, 8]).prop_map(Placement::Fragments),
         ];
-        (prop_oneof![Just(ViewMode::Both), Just(ViewMode::Local)], 32u32..500, placement)
-            .prop_map(|(sees, window, placement)| Views { sees, window, placement })
+        (prop_oneof![Just(ViewMode::Both), Just(ViewMode::Local)], 32u32..500, placement).prop_map(
+            |(sees, window, placement)| {
+                let window = if let Placement::Fragments(_) = placement { INPUT_SIDE } else { window };
+                Views { sees, window, placement }
+            },
+        )
     }
 
     proptest! {
@@ -290,7 +339,7 @@ mod tests {
         fn every_window_lies_within_the_picture(views in any_views(), width in 1u32..900, height in 1u32..900) {
             let origins = views.origins(width, height);
             prop_assert_eq!(origins.is_empty(), width.min(height) < views.side_min());
-            for o in &origins {
+            for o in origins.iter().filter(|_| views.fragments().is_none()) {
                 prop_assert!(o.x + views.window <= width && o.y + views.window <= height);
             }
             prop_assert_eq!(&origins, &views.origins(width, height));

@@ -8,6 +8,7 @@ use crate::picture::{INPUT_SIDE, Origin, Rgb8, ViewMode, Views, whole_view};
 
 /// A picture with what the model needs besides its pixels; made away from the device by [`Prepared::new`].
 pub struct Prepared {
+    /// What the windows are cut from: the picture, or its joined fragments.
     pub(super) picture: Rgb8,
     /// 224 x 224; `None` if the model does not see the whole picture.
     pub(super) whole: Option<Rgb8>,
@@ -38,6 +39,10 @@ impl Prepared {
         }
         // REFERENCE: the whole view is stretched to a square, its aspect ratio is lost.
         let whole = (views.sees != ViewMode::Local).then(|| whole_view(&picture, INPUT_SIDE));
+        let picture = match views.fragments() {
+            Some(fragments) => fragments.join(&picture, &fragments.middle_corners(width, height)),
+            None => picture,
+        };
         Ok(Prepared { picture, whole, origins, window: views.window })
     }
 

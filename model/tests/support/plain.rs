@@ -102,6 +102,7 @@ impl PlainForm<'_> {
     fn windows(&self, picture: &Rgb8, views: &Views) -> Vec<Rgb8> {
         let origins = match (self.sees, views.placement) {
             (ViewMode::Global, _) => return vec![picture.clone()],
+            (_, Placement::Fragments(cells)) => return vec![fragments(picture, cells)],
             (_, Placement::Stride(stride)) => self.grid_origins(picture, views.window, stride as usize),
             _ => views.origins(picture.width(), picture.height()),
         };
@@ -363,4 +364,22 @@ fn normalise_rows(x: &Tensor) -> Tensor {
 
 fn values(x: &Tensor) -> Vec<f32> {
     x.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// Returns the pieces from the middle of the cells of a picture whose cells are not smaller than a piece.
+fn fragments(picture: &Rgb8, cells: u32) -> Rgb8 {
+    let piece = SIDE / cells;
+    let place = |at: u32, side: u32| {
+        let (from, to) = (at / piece * side / cells, (at / piece + 1) * side / cells);
+        from + (to - from - piece) / 2 + at % piece
+    };
+    let mut pixels = Vec::new();
+    for y in 0..SIDE {
+        for x in 0..SIDE {
+            let (x, y) = (place(x, picture.width()), place(y, picture.height()));
+            let at = ((y * picture.width() + x) * 3) as usize;
+            pixels.extend_from_slice(&picture.pixels()[at..at + 3]);
+        }
+    }
+    Rgb8::new(SIDE, SIDE, pixels)
 }

@@ -15,7 +15,7 @@ mod splits;
 mod trial;
 mod trial_record;
 
-pub use random::{crop_offset, shuffled_order};
+pub use random::{crop_offset, fragment_offsets, shuffled_order};
 pub use scene_names::SceneNames;
 pub use setup::{Init, Schedule, Select, Setup, SetupError, Tune, WeightsDtype};
 pub use splits::{Split, Splits, SplitsError, SplitsOptions};

@@ -31,6 +31,14 @@ pub fn crop_offset(seed: u64, epoch: u32, picture: &str, margin: (u32, u32)) -> 
     (rng.random_range(0..=margin.0), rng.random_range(0..=margin.1))
 }
 
+/// Returns how far each fragment of a picture is moved from its first place in an epoch, in pixels (x, y). `margins` are how far
+/// each can be moved (width, height). The draw depends on the picture's name, but not on other pictures.
+pub fn fragment_offsets(seed: u64, epoch: u32, picture: &str, margins: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut rng = rng("fragments", seed, epoch, picture);
+    let mut draw = |margin: &(u32, u32)| (rng.random_range(0..=margin.0), rng.random_range(0..=margin.1));
+    margins.iter().map(&mut draw).collect()
+}
+
 /// Draws `count` of `scenes` for validation and returns them sorted. Each split has its own draw.
 pub(super) fn choose_validation_scenes(seed: u64, split: usize, scenes: &[String], count: usize) -> Vec<String> {
     let mut shuffled = scenes.to_vec();
@@ -74,5 +82,10 @@ mod tests {
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 3);
         let ends: BTreeSet<_> = (0..200).map(|epoch| crop_offset(1, epoch, "a", (1, 1))).collect();
         assert_eq!(ends.len(), 4, "both edges are met");
+        let fragments = |seed, epoch, picture| fragment_offsets(seed, epoch, picture, &[(9, 0), (9, 0), (9999, 9999)]);
+        assert_eq!(fragments(1, 1, "a"), fragments(1, 1, "a"));
+        let all = [fragments(1, 1, "a"), fragments(1, 2, "a"), fragments(1, 1, "b"), fragments(2, 1, "a")];
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4);
+        assert!(all.iter().all(|offsets| offsets[0].0 <= 9 && offsets[0].1 == 0));
     }
 }

@@ -63,11 +63,12 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     assert!((more(2) - (srcc(2) - srcc(1))).abs() < 1e-12, "each is compared with the one before");
 
     let windows = study(&dir, "windows", &["--format", "json"]).exits_with(0);
-    assert!(windows.stderr.contains("2 trainings, 2 kept from earlier"), "the ablation's last: {}", windows.stderr);
+    assert!(windows.stderr.contains("4 trainings, 2 kept from earlier"), "the ablation's last: {}", windows.stderr);
     let windows = windows.json_lines();
-    assert_eq!(windows.len(), 20);
+    assert_eq!(windows.len(), 22);
     let count = |variant: &str| windows.iter().find(|row| row["variant"] == variant).unwrap()["windows"].as_f64();
     assert_eq!((count("grid of 16"), count("4 at random, seed 2")), (Some(16.0), Some(4.0)));
+    assert_eq!((count("the middle one"), count("fragments")), (Some(1.0), Some(1.0)));
     assert!(windows.iter().all(|row| row["seconds"].as_f64().unwrap() > 0.0 && row["srcc"].is_f64()));
     let pools: Vec<&Value> = windows.iter().filter(|row| row["views"] == windows[0]["views"]).collect();
     assert_eq!(pools.len(), 6, "the mean and five more pools of one test");
@@ -119,9 +120,9 @@ fn every_study_ends_in_its_table_and_makes_nothing_twice() {
     let trained = dir.run(&train).exits_with(0);
     assert!(trained.stderr.contains("it was trained before"), "a study's trial is any other's: {}", trained.stderr);
     let found = dir.query("SELECT count(DISTINCT study) AS studies, count(*) AS lines FROM studies");
-    assert_eq!((&found[0]["studies"], &found[0]["lines"]), (&6.into(), &(5 + 20 + 4 + 8 + 2 + 6).into()));
+    assert_eq!((&found[0]["studies"], &found[0]["lines"]), (&6.into(), &(5 + 22 + 4 + 8 + 2 + 6).into()));
     let splits = dir.query("SELECT count(*) AS n FROM study_splits s JOIN studies USING (study, line)");
-    assert_eq!(splits[0]["n"], 2 * 45);
+    assert_eq!(splits[0]["n"], 2 * 47);
 }
 
 #[test]

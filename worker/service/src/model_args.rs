@@ -12,6 +12,7 @@ use dqa_engine::models::{self, OpenedModel, RecordedTraining};
 use dqa_model::{Arithmetic, ClipConfig, ClipWeights, Explainer, Isa, Options, PromptMode, Prompts, Scorer, Views};
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::picture_limits::PictureLimits;
+use dqa_pipelines::text_table::short_fingerprint;
 use dqa_pipelines::trained_on::TrainedOn;
 
 use crate::portable_model::{IdentifiedModel, PortableFiles};
@@ -37,7 +38,7 @@ pub struct ModelArgs {
     pub handcrafted: bool,
 
     /// The views of a picture: sees=both|local|global, window=N, and one of stride=N, grid=N,
-    /// random=N with seed=N; joined by commas.
+    /// random=N with seed=N, fragments=N; joined by commas.
     #[arg(long, help_heading = headings::MODEL, env = "DQA_VIEWS", hide_short_help = true, default_value_t = Views::default(), value_name = "VIEWS")]
     pub views: Views,
 
@@ -127,7 +128,7 @@ impl ModelArgs {
             self.learned_prompts().map_or("handcrafted prompts".to_owned(), |p| p.display().to_string()),
             self.views,
             self.dtype,
-            scorer.fingerprint()
+            short_fingerprint(&scorer.fingerprint().to_string())
         ));
         if self.device != "cpu" && self.dtype == Arithmetic::F32 {
             note(format_args!("f32 on a GPU is the check of record, and slow: --dtype f16 runs on kernels of our own"));

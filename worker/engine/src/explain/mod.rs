@@ -6,7 +6,7 @@ mod sheet;
 
 pub use sheet::{Drawing, DrawnPicture, sheet};
 
-use dqa_model::{AttentionMap, Explanation, Origin, ViewMode, Views, WindowAttention};
+use dqa_model::{AttentionMap, Explanation, INPUT_SIDE, Origin, ViewMode, Views, WindowAttention};
 
 /// The layer of the class token's attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +110,17 @@ impl Maps {
         }
         let side = views.window as usize;
         let (mut windows, mut scores) = (MapAccumulator::new(size), MapAccumulator::new(size));
+        if let Some(fragments) = views.fragments() {
+            let (piece, attention) = (fragments.piece_side() as usize, in_even_shares(&attentions[0].window));
+            let corners = fragments.middle_corners(size.0 as u32, size.1 as u32);
+            for (cell, Origin { x, y }) in corners.into_iter().enumerate() {
+                let origin = (x as usize, y as usize);
+                let values = attention_of_piece(&attention, explained.grid, (cell, piece));
+                windows.add(origin, (piece, piece), &values, piece);
+                scores.add(origin, (piece, piece), &explained.score.windows[..1], 1);
+            }
+            return Maps { whole, windows: Some(windows.mean()), scores: Some(scores.mean()) };
+        }
         let origins = &views.origins(size.0 as u32, size.1 as u32)[drawn.clone()];
         let drawn_windows = origins.iter().zip(attentions).zip(&explained.score.windows[drawn]);
         for ((Origin { x, y }, attention), score) in drawn_windows {
@@ -119,6 +130,15 @@ impl Maps {
         }
         Maps { whole, windows: Some(windows.mean()), scores: Some(scores.mean()) }
     }
+}
+
+/// Returns the attention on each pixel of a fragment, the `cell`th of a window, by the patch that it lies in: (piece, piece).
+fn attention_of_piece(patches: &[f32], grid: usize, (cell, piece): (usize, usize)) -> Vec<f32> {
+    let side = INPUT_SIDE as usize;
+    let (cell_y, cell_x) = (cell / (side / piece), cell % (side / piece));
+    let patch = |at: usize| at * grid / side;
+    let value = |i: usize| patches[patch(cell_y * piece + i / piece) * grid + patch(cell_x * piece + i % piece)];
+    (0..piece * piece).map(value).collect()
 }
 
 /// Returns the attention on a view's patches in units of an even share.
@@ -241,6 +261,30 @@ mod tests {
         let [windows, scores] = [one.windows, one.scores].map(Option::unwrap);
         assert_eq!([empty(&windows), empty(&scores)], [120 * 70 - 64 * 64; 2]);
         assert_eq!([scores.values[50], scores.values[100]], [0.75, 0.75]);
+    }
+
+    #[test]
+    fn the_attention_on_fragments_is_at_the_places_of_their_pieces() {
+        // The first patch of the window is a quarter of the first of 8 x 8 pieces, or holds 4 x 4 of them.
+        let attention_on_first = attention(Vec::new(), hot(0));
+        let shown = |views: &str| {
+            let options = MapOptions {
+                views: views.parse().unwrap(),
+                layer: AttentionLayer::Rollout,
+                window: None,
+                scale: Scale::Fixed,
+            };
+            Maps::new(&explained(vec![attention_on_first.clone()], vec![0.5]), &options, (448, 448))
+        };
+        let maps = shown("sees=local,fragments=2");
+        let windows = maps.windows.unwrap();
+        // Pieces of 112 pixels in the middle of cells of 224.
+        let at = |x: usize, y: usize| windows.values[y * 448 + x];
+        let patch = 224 / GRID;
+        assert!(at(55, 56).is_nan() && at(56, 56) > 1.0 && at(56 + patch - 1, 56) > 1.0);
+        assert!(at(56 + patch, 56) < 1.0 && at(280, 280) < 1.0 && at(168, 168).is_nan());
+        let scores = maps.scores.unwrap();
+        assert_eq!(scores.values.iter().filter(|score| **score == 0.5).count(), 224 * 224);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use dqa_model::train::{Example, Step, Trainable, Trainer, TrainerError, TrainerOptions};
-use dqa_model::{INPUT_SIDE, ViewMode, Views, whole_view};
+use dqa_model::{INPUT_SIDE, Origin, ViewMode, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::epochs::EpochRow;
@@ -216,8 +216,8 @@ fn tunes(tune: Tune) -> Trainable {
     }
 }
 
-/// Returns what an epoch learns from a picture: a random window unless the views are global, and the whole picture
-/// unless they are local.
+/// Returns what an epoch learns from a picture: a random window, or fragments at random places of their cells, unless the views
+/// are global; and the whole picture unless they are local.
 fn example(
     picture: &TrialPicture,
     decoded: &DecodedPicture,
@@ -230,6 +230,13 @@ fn example(
         return Err(PictureError::TooSmall { width, height, side_min });
     };
     let window = || {
+        if let Some(fragments) = views.fragments() {
+            let cells = fragments.cells(width, height);
+            let margins: Vec<(u32, u32)> = cells.iter().map(|cell| cell.margin).collect();
+            let offsets = train::fragment_offsets(seed, epoch, &picture.image, &margins);
+            let corners: Vec<Origin> = cells.iter().zip(offsets).map(|(cell, offset)| cell.corner(offset)).collect();
+            return fragments.join(&decoded.picture, &corners);
+        }
         let (x, y) = train::crop_offset(seed, epoch, &picture.image, room);
         let window = decoded.picture.crop(x, y, views.window);
         if views.window == INPUT_SIDE { window } else { whole_view(&window, INPUT_SIDE) }
