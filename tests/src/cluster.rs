@@ -4,9 +4,11 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
@@ -352,9 +354,21 @@ impl Drop for Cluster {
     }
 }
 
-/// Returns a free port of 127.0.0.1. Another process is unlikely to take it before it is used.
+/// Ports that the system gives to nobody who does not ask for them: a connection, or a server on port 0, would take one before it
+/// is used.
+const OWN_PORTS: Range<u16> = 10_240..32_768;
+
+/// Returns a free port of 127.0.0.1 that this process returns once. Test programs that run side by side begin at other ports.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    static RETURNED: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(257);
+    loop {
+        let number = begin.wrapping_add(RETURNED.fetch_add(1, Ordering::Relaxed));
+        let port = OWN_PORTS.start + (number % OWN_PORTS.len() as u32) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn logs_in(folder: &Path) -> String {

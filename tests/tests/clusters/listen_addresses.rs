@@ -124,7 +124,7 @@ fn a_port_that_cannot_be_opened_is_reported_in_one_sentence() {
 #[test]
 fn an_unreachable_coordinator_is_reported_with_the_cause() {
     let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = dqa_tests::cluster::free_port();
     let stderr = dir.run(&["runs", "--coordinator", &format!("http://127.0.0.1:{port}")]).exits_with(2).stderr;
     assert!(stderr.contains("cannot reach http"), "{stderr}");
     assert!(stderr.to_lowercase().contains("connection refused"), "{stderr}");

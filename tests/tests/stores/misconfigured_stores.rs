@@ -43,7 +43,7 @@ fn runs(dir: &TestDir, store: &str, variables: &[(&str, &str)]) -> CommandOutput
 #[test]
 fn store_errors_name_the_cause_and_a_hint() {
     let dir = TestDir::new(PROGRAMS.coordinator);
-    let closed = format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let closed = format!("http://127.0.0.1:{}", dqa_tests::cluster::free_port());
     let region = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>the region 'us-east-1' is wrong</Message>\
         <Region>eu-central-1</Region></Error>";
     let key = "<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message><AWSAccessKeyId>AKIAHIDDEN</AWSAccessKeyId></Error>";
