@@ -140,8 +140,14 @@ fn is_run_dependent(header: &PictureHeader) -> bool {
     header.error().is_some_and(|(code, _)| RUN_DEPENDENT_CODES.contains(&code))
 }
 
-fn key(dataset: &DatasetName) -> String {
-    format!("index/by_dataset={dataset}/headers.parquet")
+/// Returns the key of a data set's cache.
+pub(crate) fn key(dataset: &DatasetName) -> String {
+    format!("{}/headers.parquet", folder(dataset))
+}
+
+/// Returns the folder of a data set's cache.
+pub(crate) fn folder(dataset: &DatasetName) -> String {
+    format!("index/by_dataset={dataset}")
 }
 
 /// Returns the key of one version of one picture.

@@ -3,6 +3,8 @@
 //!
 //! Stores of older versions have no such objects. There the records of runs say it, or a part if there are no records.
 
+mod unused_names;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -15,6 +17,8 @@ use crate::run::{DatasetSpec, RunRecord, RunRecordError, RunSpec};
 use crate::store::{Store, StoreError};
 use crate::tables::{parquet_file, scores};
 use crate::{Hint, Retryable};
+
+pub(crate) use unused_names::free_unused;
 
 /// The folder of data sets in a store.
 pub const DATASETS: &str = "datasets";

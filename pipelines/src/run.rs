@@ -408,6 +408,12 @@ impl RunRecord {
         record
     }
 
+    /// Returns the names of the run's data sets, some of them more than once.
+    pub(crate) fn dataset_names(&self) -> impl Iterator<Item = &DatasetName> {
+        let requested = self.spec.datasets.iter().map(|dataset| &dataset.name);
+        requested.chain(self.parts.iter().map(|part| &part.dataset))
+    }
+
     /// Returns whether a coordinator manages the run. If not, a command scores it in its own process.
     pub fn is_managed_by_coordinator(&self) -> bool {
         self.request.is_some()

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use futures::TryStreamExt;
 
 use crate::named_parts::NamedParts;
-use crate::names::RunName;
+use crate::names::{DatasetName, RunName};
 use crate::part_removal::remove_unnamed;
+use crate::registry;
 use crate::run::{RUNS, RecordWriter, RunRecord, RunRecordError, RunState, StoredRuns};
 use crate::run_process::RunProcess;
 use crate::run_progress::ProgressCounter;
@@ -34,6 +35,8 @@ pub struct RunRemoval {
     pub tables: usize,
     /// The length of all that is not a part: tables, records, and what else is in the runs' folders.
     other_bytes: u64,
+    /// The data sets of the runs.
+    datasets: BTreeSet<DatasetName>,
 }
 
 /// A part that is freed.
@@ -122,7 +125,8 @@ impl RunRemoval {
             return Err(RunRecordError::Unknown { run, store, similar: Vec::new() }.into());
         }
         require_ended(store, &removed).await?;
-        let mut removal = RunRemoval { runs: runs.to_vec(), ..RunRemoval::default() };
+        let datasets = removed.iter().flat_map(RunRecord::dataset_names).cloned().collect();
+        let mut removal = RunRemoval { runs: runs.to_vec(), datasets, ..RunRemoval::default() };
         removal.find_parts(store, &removed, &others).await?;
         for run in runs {
             removal.measure_others(store, run).await?;
@@ -140,9 +144,8 @@ impl RunRemoval {
         let (own, of_others) = (NamedParts::of(removed), NamedParts::of(others));
         let parts = || removed.iter().flat_map(|record| &record.parts);
         let rows: BTreeMap<&str, u64> = parts().map(|part| (part.key.as_str(), part.rows)).collect();
-        let datasets: BTreeSet<&str> = parts().map(|part| part.dataset.as_str()).collect();
-        for dataset in datasets {
-            let mut objects = store.list(&dataset_folder(dataset));
+        for dataset in self.datasets.clone() {
+            let mut objects = store.list(&dataset_folder(dataset.as_str()));
             while let Some(Object { key, bytes, .. }) = objects.try_next().await? {
                 if of_others.needs(&key) && own.needs(&key) {
                     self.parts_kept += 1;
@@ -206,7 +209,8 @@ impl RunRemoval {
         Ok(())
     }
 
-    /// Removes those of the freed parts that no run names by now, and returns their keys.
+    /// Removes those of the freed parts that no run names by now, and returns their keys. Then frees the names of the data sets
+    /// of which nothing is left.
     ///
     /// # Errors
     /// If the store fails.
@@ -214,7 +218,9 @@ impl RunRemoval {
         for run in &self.runs {
             store.remove_empty_folder(&run_folder(run)).await;
         }
-        remove_unnamed(store, self.parts.iter().map(|part| part.key.clone()).collect()).await
+        let removed = remove_unnamed(store, self.parts.iter().map(|part| part.key.clone()).collect()).await?;
+        registry::free_unused(store, &self.datasets).await?;
+        Ok(removed)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::*;
+use crate::registry::RequestedDataset;
 use crate::store_check::{self, ProblemKind};
 use crate::tables::leaderboard::LEADERBOARD;
 use crate::tables::scores::part_key;
@@ -96,6 +97,37 @@ async fn a_part_that_another_run_names_stays() {
     removal.remove_records(&both.store, RecordWriter::Command).await.unwrap();
     removal.remove_parts(&both.store).await.unwrap();
     assert!(both.keys().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_name_of_a_data_set_is_free_when_nothing_of_it_is_left() {
+    let fixture = Fixture::new().await;
+    let requested = |root: &str| {
+        let definition = toml::from_str(&format!("name = \"d\"\nroot = \"{root}\"\n")).unwrap();
+        vec![RequestedDataset::new(&definition)]
+    };
+    let (first, other) = (requested("s3://b/first"), requested("s3://b/other"));
+    registry::register(&fixture.store, &first, &[], "run a").await.unwrap();
+    fixture.store.put("index/by_dataset=d/headers.parquet", "headers".into()).await.unwrap();
+    let remove = async |run: &str| {
+        let removal = RunRemoval::plan(&fixture.store, &names(&[run])).await.unwrap();
+        removal.remove_records(&fixture.store, RecordWriter::Command).await.unwrap();
+        removal.remove_parts(&fixture.store).await.unwrap();
+    };
+    remove("a").await;
+    assert!(registry::check(&fixture.store, &other, &[]).await.is_err(), "run b has the data set");
+    // Of a data set with the beginning of its name in common, there are splits.
+    fixture.store.put("splits/d-e-0123456789abcdef.json", "{}".into()).await.unwrap();
+    fixture.store.put("splits/d-0123456789abcdef.json", "{}".into()).await.unwrap();
+    remove("b").await;
+    assert!(registry::check(&fixture.store, &other, &[]).await.is_err(), "splits name its scenes");
+
+    fixture.write_run("c", RunState::Complete, &[]).await;
+    fixture.write_run("d", RunState::Complete, &[9]).await;
+    fixture.store.delete("splits/d-0123456789abcdef.json").await.unwrap();
+    remove("d").await;
+    registry::check(&fixture.store, &other, &[]).await.unwrap();
+    assert!(fixture.keys().await.iter().all(|key| !key.contains("=d/") && !key.starts_with("datasets/")));
 }
 
 #[tokio::test]

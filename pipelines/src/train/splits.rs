@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::TryStreamExt;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -12,6 +13,9 @@ use super::scene_names::SceneNames;
 use crate::digest;
 use crate::names::DatasetName;
 use crate::store::{Store, StoreError};
+
+/// The folder of splits in a store.
+const SPLITS: &str = "splits";
 
 /// Several splits of a data set's scenes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -271,7 +275,23 @@ impl Splits {
 
     /// Returns the key of the splits of a data set with this digest.
     pub fn key_of(dataset: &DatasetName, digest: &str) -> String {
-        format!("splits/{dataset}-{digest}.json")
+        format!("{SPLITS}/{dataset}-{digest}.json")
+    }
+
+    /// Returns whether a store has splits of a data set.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub(crate) async fn exist(store: &Store, dataset: &DatasetName) -> Result<bool, StoreError> {
+        let mut objects = store.list(SPLITS);
+        while let Some(object) = objects.try_next().await? {
+            // Another data set's name may begin with this one and a hyphen.
+            let digest = object.key.rsplit_once('-').and_then(|(_, digest)| digest.strip_suffix(".json"));
+            if digest.is_some_and(|digest| object.key == Splits::key_of(dataset, digest)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Writes the splits to a store unless they are already there.

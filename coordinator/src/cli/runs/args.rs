@@ -43,6 +43,7 @@ impl Args {
 #[derive(Subcommand)]
 pub(super) enum RunsCommand {
     /// Removes runs: their records, their reports, and the parts that no other run names.
+    #[command(aliases = ["remove", "delete"])]
     Rm(RemoveArgs),
 }
 

@@ -5,7 +5,7 @@ use dqa_proto::v1;
 use dqa_service::program::ExitStatus;
 
 use super::args::{Args, RemoveArgs, RunsCommand};
-use super::confirmation::{confirm, require_terminal};
+use super::confirmation::{confirm, require_terminal, require_whole_names};
 use super::removal_summary::RemovalSummary;
 use crate::cli::coordinator_client::{Client, list_runs, run_summary, status_error};
 use crate::cli::run_summary::RunSummary;
@@ -23,7 +23,6 @@ pub(super) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitS
 }
 
 async fn remove_runs(client: &mut Client, args: &RemoveArgs) -> anyhow::Result<RemovalSummary> {
-    require_terminal(args)?;
     let names = args.runs.iter().map(ToString::to_string).collect();
     let planned = call(client, v1::RemoveRunsRequest { names, dry_run: true }).await?;
     if args.dry_run {
@@ -31,6 +30,8 @@ async fn remove_runs(client: &mut Client, args: &RemoveArgs) -> anyhow::Result<R
     }
     // The names in full: a run that was submitted since then is not meant.
     let names = planned.runs.clone();
+    require_whole_names(args, &names)?;
+    require_terminal(args)?;
     confirm(args, &summary(planned, false).question())?;
     Ok(summary(call(client, v1::RemoveRunsRequest { names, dry_run: false }).await?, true))
 }

@@ -9,15 +9,16 @@ use dqa_pipelines::store::Store;
 use dqa_service::program::{ExitStatus, OutputFormat, with_own_hint};
 
 use super::args::RemoveArgs;
-use super::confirmation::{confirm, require_terminal};
+use super::confirmation::{confirm, require_terminal, require_whole_names};
 use super::removal_summary::RemovalSummary;
 use crate::cli::run_selector::note_chosen_run;
 use crate::run::Claim;
 
 /// Removes the runs, or with `--dry-run` shows what that would free.
 pub(super) async fn run(store: &Store, args: &RemoveArgs, format: OutputFormat) -> anyhow::Result<ExitStatus> {
-    require_terminal(args)?;
     let runs = find_runs(store, &args.runs).await?;
+    require_whole_names(args, &runs)?;
+    require_terminal(args)?;
     let planned = RunRemoval::plan(store, &runs).await.map_err(with_own_hint)?;
     let summary = RemovalSummary::new(&planned, false);
     if args.dry_run {
