@@ -8,7 +8,7 @@ use crate::text_table::Alignment;
 mod markup;
 mod wrapping;
 
-pub use wrapping::{hanging, indented};
+pub use wrapping::{hanging, indented, wrapped};
 
 /// The width that text fits, unless names of the user's own are longer.
 pub const TEXT_WIDTH: usize = 80;
@@ -122,8 +122,10 @@ impl ResultTable {
         }
         while text_width(&shown) > TEXT_WIDTH {
             let optional = shown.iter().enumerate().filter(|(_, column)| column.left_out > 0);
-            let Some((index, _)) = optional.max_by_key(|(index, column)| (column.left_out, *index)) else { break };
-            shown.remove(index);
+            let Some((_, least)) = optional.max_by_key(|(index, column)| (column.left_out, *index)) else { break };
+            // Two columns of one name belong together.
+            let (order, head) = (least.left_out, least.head.clone());
+            shown.retain(|column| column.left_out != order || column.head != head);
         }
         let Some(repeated) = self.repeated.filter(|_| text_width(&shown) > TEXT_WIDTH) else { return vec![shown] };
         let (keys, values) = shown.split_at(repeated);
@@ -148,7 +150,8 @@ pub struct ResultPage {
     style: TableStyle,
     body: String,
     legend: Vec<(String, String)>,
-    hidden: Vec<String>,
+    /// The columns that are left out of each kind of table, which the beginning of a title says.
+    hidden: Vec<(String, Vec<String>)>,
     notes: String,
 }
 
@@ -167,14 +170,18 @@ impl ResultPage {
     /// Adds a table, with an empty line before it unless it is the first.
     pub fn table(&mut self, table: &ResultTable) {
         let parts = table.parts(self.style.is_wide);
+        let mut hidden = Vec::new();
         for column in &table.columns {
             let is_shown = parts.iter().flatten().any(|shown| std::ptr::eq(*shown, column));
             if !is_shown {
-                push_new(&mut self.hidden, column.head.clone());
-            } else if let Some(meaning) = &column.meaning {
+                hidden.push(column.head.clone());
+            } else if let Some(meaning) = &column.meaning
+                && self.style.form != TableForm::Latex
+            {
                 push_new(&mut self.legend, (column.head.clone(), meaning.clone()));
             }
         }
+        self.hide(&table.title, hidden);
         for (index, columns) in parts.iter().enumerate() {
             let title = if index == 0 { table.title.as_str() } else { "" };
             let is_first = self.body.is_empty();
@@ -187,6 +194,37 @@ impl ResultPage {
                 TableForm::Latex => markup::latex_table(title, columns),
             };
         }
+    }
+
+    fn hide(&mut self, title: &str, heads: Vec<String>) {
+        let kind_bytes = [": ", ", ", " by "].iter().filter_map(|end| title.find(end)).min();
+        let kind = &title[..kind_bytes.unwrap_or(title.len())];
+        match self.hidden.iter_mut().find(|(known, _)| known == kind) {
+            Some((_, known)) => heads.into_iter().for_each(|head| push_new(known, head)),
+            None => self.hidden.push((kind.to_owned(), heads)),
+        }
+    }
+
+    /// Says which columns are left out, and of which tables unless it is the same for all.
+    fn hidden_lines(&self) -> String {
+        let mut groups: Vec<(Vec<&str>, &[String])> = Vec::new();
+        for (kind, heads) in &self.hidden {
+            match groups.iter_mut().find(|(_, known)| *known == heads) {
+                Some((kinds, _)) => kinds.push(kind),
+                None => groups.push((vec![kind], heads)),
+            }
+        }
+        let is_one = groups.len() == 1;
+        groups.retain(|(_, heads)| !heads.is_empty());
+        let columns = |(kinds, heads): &(Vec<&str>, &[String])| {
+            let of = if is_one { String::new() } else { format!(" of \"{}\"", kinds.join("\" and \"")) };
+            heads.join(", ") + &of
+        };
+        if groups.is_empty() {
+            return String::new();
+        }
+        let all = groups.iter().map(columns).collect::<Vec<String>>().join("; ");
+        self.formatted("", &format!("Not shown (--wide shows all columns): {all}"))
     }
 
     /// Adds a line between tables. The text is wrapped below the end of `prefix`, and an empty one is left out.
@@ -229,11 +267,7 @@ impl ResultPage {
                 TableForm::Latex => format!("% {head}: {meaning}\n"),
             };
         }
-        let hidden = if self.hidden.is_empty() {
-            String::new()
-        } else {
-            self.formatted("", &format!("Not shown (--wide shows all columns): {}", self.hidden.join(", ")))
-        };
+        let hidden = self.hidden_lines();
         let parts = [self.body, hidden, legend, self.notes];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
     }

@@ -10,7 +10,7 @@ use dqa_engine::decode::{Limits, decode};
 use dqa_engine::explain::{AttentionLayer, Drawing, DrawnPicture, MapOptions, Scale, sheet};
 use dqa_engine::fetch::read_file;
 use dqa_model::{Explanation, Prepared, Rgb8, ViewMode, Views};
-use dqa_pipelines::text_table::{Alignment, format_rows};
+use dqa_pipelines::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use dqa_service::model_args::ModelArgs;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, end_on_signal, note, with_hint};
 use serde::Serialize;
@@ -188,7 +188,9 @@ struct WindowRow<'e> {
 fn window_rows<'e>(explained: &'e Explained, views: &Views, layer: AttentionLayer) -> Vec<WindowRow<'e>> {
     let Explained { name, picture, explanation } = explained;
     let size = (picture.width(), picture.height());
-    let origins = if views.sees == ViewMode::Global { Vec::new() } else { views.origins(size.0, size.1) };
+    // The whole picture, and fragments, which are from all over it, have no place.
+    let is_all_over = views.sees == ViewMode::Global || views.fragments().is_some();
+    let origins = if is_all_over { Vec::new() } else { views.origins(size.0, size.1) };
     let row = |window: usize| {
         let attention = layer.select(&explanation.windows[window]);
         let origin = origins.get(window);
@@ -219,11 +221,11 @@ fn print(
     let rows = || explained.iter().map(|explained| (explained, window_rows(explained, views, layer)));
     match format {
         OutputFormat::Table => {
-            for (number, (explained, rows)) in rows().enumerate() {
-                let space = if number == 0 { "" } else { "\n" };
-                writeln!(out, "{space}{}: score {:.4}", explained.name, explained.explanation.score.score)?;
-                write_table(&mut out, &rows)?;
+            let mut page = ResultPage::new(TableStyle::default());
+            for (explained, rows) in rows() {
+                page.table(&window_table(explained, &rows));
             }
+            out.write_all(page.finish().as_bytes())?;
         }
         OutputFormat::Json => {
             for row in rows().flat_map(|(_, rows)| rows) {
@@ -241,20 +243,23 @@ fn print(
     Ok(out.flush()?)
 }
 
-/// Writes the windows of a picture, with what their attention is on in percent.
-fn write_table(out: &mut impl Write, rows: &[WindowRow<'_>]) -> std::io::Result<()> {
-    let header = ["window", "at", "size", "score", "on window", "on whole", "on itself", "on prompts"];
-    let mut table = vec![header.map(str::to_owned).to_vec()];
-    table.extend(rows.iter().map(|row| {
-        let shares = [row.on_window, row.on_whole, row.on_class, row.on_prompts];
-        let mut cells = vec![
-            row.window.to_string(),
-            format!("{},{}", row.x, row.y),
-            format!("{}x{}", row.width, row.height),
-            format!("{:.4}", row.score),
-        ];
-        cells.extend(shares.map(|share| format!("{:.1}%", 100.0 * share)));
-        cells
-    }));
-    out.write_all(format_rows(&table, &[Alignment::Right; 8]).as_bytes())
+/// Returns the windows of a picture, with what their attention is on in percent.
+fn window_table(explained: &Explained, rows: &[WindowRow<'_>]) -> ResultTable {
+    let column = |cell: &dyn Fn(&WindowRow<'_>) -> String| rows.iter().map(cell).collect::<Vec<String>>();
+    let share = |share: fn(&WindowRow<'_>) -> f32| column(&|row| format!("{:.1}%", 100.0 * share(row)));
+    ResultTable::new(
+        format!("{}: score {:.4}", explained.name, explained.explanation.score.score),
+        vec![
+            Column::right("window", column(&|row| row.window.to_string())),
+            Column::right("at", column(&|row| format!("{},{}", row.x, row.y))),
+            Column::right("size", column(&|row| format!("{}x{}", row.width, row.height))),
+            Column::right("score", column(&|row| format!("{:.4}", row.score))),
+            Column::right("on window", share(|row| row.on_window))
+                .meaning("share of the window's attention that is on its own pixels"),
+            Column::right("on whole", share(|row| row.on_whole)).meaning("on the whole picture, resized"),
+            Column::right("on itself", share(|row| row.on_class))
+                .meaning("on the class token, which the score is read from"),
+            Column::right("on prompts", share(|row| row.on_prompts)).meaning("on the learned prompts"),
+        ],
+    )
 }

@@ -20,14 +20,15 @@ pub(super) fn markdown_table(title: &str, columns: &[&Column]) -> String {
     text
 }
 
-/// Returns a table of LaTeX with the rules of booktabs, and its title as the caption.
+/// Returns a table of LaTeX with the rules of booktabs, its title as the caption, a label made from it, and the meaning of its
+/// columns below it.
 pub(super) fn latex_table(title: &str, columns: &[&Column]) -> String {
     let line = |cells: Vec<String>| format!("{} \\\\\n", cells.join(" & "));
     let sides: String =
         columns.iter().map(|column| if column.alignment == Alignment::Left { 'l' } else { 'r' }).collect();
     let mut text = "\\begin{table}\n\\centering\n".to_owned();
     if !title.is_empty() {
-        text += &format!("\\caption{{{}}}\n", latex(title));
+        text += &format!("\\caption{{{}}}\n\\label{{tab:{}}}\n", latex(title), label(title));
     }
     text += &format!("\\begin{{tabular}}{{{sides}}}\n\\toprule\n");
     text += &line(columns.iter().map(|column| latex(&column.head)).collect());
@@ -40,7 +41,22 @@ pub(super) fn latex_table(title: &str, columns: &[&Column]) -> String {
         };
         text += &line(columns.iter().map(cell).collect());
     }
-    text + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    text += "\\bottomrule\n\\end{tabular}\n";
+    let meanings = columns.iter().filter_map(|column| {
+        let meaning = column.meaning.as_ref()?;
+        Some(format!("{}: {}", latex(&column.head), latex(meaning)))
+    });
+    let legend = meanings.collect::<Vec<String>>().join(";\n");
+    if !legend.is_empty() {
+        text += &format!("\\par\\smallskip\n{{\\footnotesize {legend}.\\par}}\n");
+    }
+    text + "\\end{table}\n"
+}
+
+/// Returns the words of a title, joined by `-`.
+fn label(title: &str) -> String {
+    let words = title.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<String>>().join("-")
 }
 
 /// Returns the value of a cell that is marked as the best, or None.
@@ -88,6 +104,10 @@ fn latex_number(text: &str) -> String {
     let word = |word: &str| match word.strip_prefix('-') {
         Some("") => "--".to_owned(),
         Some(digits) if digits.starts_with(|first: char| first.is_ascii_digit()) => format!("$-${digits}"),
+        // A range, as of ranks.
+        None if word.split('-').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) => {
+            word.replace('-', "--")
+        }
         _ => latex(word),
     };
     text.split(' ').map(word).collect::<Vec<String>>().join(" ")

@@ -64,6 +64,27 @@ fn the_legend_and_the_notes_are_said_once() {
 }
 
 #[test]
+fn columns_that_are_left_out_name_their_table_if_there_are_several() {
+    let named = |title: &str, algorithm_bytes| ResultTable { title: title.to_owned(), ..table(algorithm_bytes) };
+    let shown = |tables: &[ResultTable]| {
+        let mut page = ResultPage::new(TableStyle::default());
+        tables.iter().for_each(|table| page.table(table));
+        page.finish()
+    };
+    let text = shown(&[named("Ranks: demo", 58), named("Ranks: other", 5), named("Pairs", 5)]);
+    assert!(text.contains("\nNot shown (--wide shows all columns): n of \"Ranks\"\n\nscore"), "{text}");
+    let text = shown(&[named("Ranks: demo", 58), named("Pairs", 58)]);
+    assert!(text.contains("\nNot shown (--wide shows all columns): n\n\nscore"), "{text}");
+}
+
+#[test]
+fn a_line_that_is_wider_than_a_terminal_is_broken_between_words() {
+    let text = "short\n  caused by: one two three\n";
+    assert_eq!(wrapped(text, 20), "short\n  caused by: one two\n    three\n");
+    assert_eq!(wrapped(text, 80), text);
+}
+
+#[test]
 fn the_best_is_bold() {
     let text = shown(&table(5), TableForm::Text, false, Emphasis::Bold);
     assert!(text.contains("\x1b[1m0.5000\x1b[0m ") && !text.contains('*'), "{text:?}");
@@ -76,10 +97,15 @@ fn markdown_and_latex_are_escaped() {
     assert!(markdown.contains("| x | **0.5000** | \\<0.0001 | 7 |\n"), "{markdown}");
     assert!(markdown.contains("| &emsp;a\\_b\\|c & 50% | -0.2500 | - | 8 |\n"), "{markdown}");
     let latex = shown(&table(1), TableForm::Latex, false, Emphasis::Asterisk);
-    assert!(latex.contains("\\caption{Board\\_1}\n\\begin{tabular}{lrrr}\n\\toprule\n"), "{latex}");
+    assert!(
+        latex.contains("\\caption{Board\\_1}\n\\label{tab:board-1}\n\\begin{tabular}{lrrr}\n\\toprule\n"),
+        "{latex}"
+    );
     assert!(latex.contains("x & \\textbf{0.5000} & $<$0.0001 & 7 \\\\\n"), "{latex}");
     assert!(latex.contains("\\quad a\\_b|c \\& 50\\% & $-$0.2500 & -- & 8 \\\\\n\\bottomrule\n"), "{latex}");
-    assert!(latex.contains("% score: the mean\n"), "{latex}");
+    let legend =
+        "\\end{tabular}\n\\par\\smallskip\n{\\footnotesize score: the mean;\np: the p-value.\\par}\n\\end{table}\n";
+    assert!(latex.contains(legend) && latex.contains("% a note\n"), "{latex}");
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! A coordinator's workers as a table, JSON or CSV.
 
-use std::io::{BufWriter, Write, stdout};
-
+use dqa_pipelines::result_page::{Column, ResultPage, ResultTable, TableStyle};
 use dqa_proto::v1;
-use dqa_service::program::{OutputError, OutputFormat};
+use dqa_service::program::OutputFormat;
 use dqa_service::wire::device_class_name;
 use serde::Serialize;
 use serde_json::json;
@@ -13,7 +12,7 @@ use crate::cli::output::{print_rows, print_text};
 /// Writes workers to standard output.
 pub(in crate::cli) fn print_workers(workers: &[v1::Worker], format: OutputFormat) -> anyhow::Result<()> {
     match format {
-        OutputFormat::Table => Ok(print_table(workers)?),
+        OutputFormat::Table => Ok(print_text(&table_text(workers))?),
         OutputFormat::Json => {
             let lines: String = workers.iter().map(|worker| format!("{}\n", worker_json(worker))).collect();
             Ok(print_text(&lines)?)
@@ -22,29 +21,27 @@ pub(in crate::cli) fn print_workers(workers: &[v1::Worker], format: OutputFormat
     }
 }
 
-fn print_table(workers: &[v1::Worker]) -> Result<(), OutputError> {
-    let mut out = BufWriter::new(stdout().lock());
-    writeln!(
-        out,
-        "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  heard",
-        "worker", "device", "slots", "shards", "windows", "pictures"
-    )?;
-    for worker in workers {
-        let totals = worker.totals.unwrap_or_default();
-        writeln!(
-            out,
-            "{:40} {:6} {:>5} {:>7} {:>12} {:>10}  {:.1} s ago{}",
-            worker.id,
-            device_class_name(worker.device()),
-            worker.slots,
-            worker.running.len(),
-            totals.windows,
-            totals.pictures,
-            worker.silent_millis as f64 / 1000.0,
-            if worker.draining { ", draining" } else { "" }
-        )?;
+/// The table fits 80 columns unless a worker has a long name: names are never cut, because `--drain` takes them.
+fn table_text(workers: &[v1::Worker]) -> String {
+    let column = |cell: &dyn Fn(&v1::Worker) -> String| workers.iter().map(cell).collect::<Vec<String>>();
+    let total = |count: fn(&v1::Totals) -> u64| column(&|worker| count(&worker.totals.unwrap_or_default()).to_string());
+    let state = |worker: &v1::Worker| if worker.draining { "drains" } else { "" }.to_owned();
+    let mut columns = vec![
+        Column::left("worker", column(&|worker| worker.id.clone())),
+        Column::left("device", column(&|worker| device_class_name(worker.device()).to_owned())),
+        Column::right("shards", column(&|worker| format!("{} of {}", worker.running.len(), worker.slots)))
+            .meaning("shards that it scores now, of those that it takes at once"),
+        Column::right("windows", total(|totals| totals.windows)).left_out(2),
+        Column::right("pictures", total(|totals| totals.pictures)).left_out(1),
+        Column::right("heard", column(&|worker| format!("{:.1} s ago", worker.silent_millis as f64 / 1000.0)))
+            .left_out(3),
+    ];
+    if workers.iter().any(|worker| worker.draining) {
+        columns.push(Column::left("state", column(&state)));
     }
-    Ok(out.flush()?)
+    let mut page = ResultPage::new(TableStyle::default());
+    page.table(&ResultTable::new("", columns));
+    page.finish()
 }
 
 /// A worker as a row of CSV: the lists of the JSON form are numbers or texts here.
@@ -104,4 +101,30 @@ fn worker_json(worker: &v1::Worker) -> serde_json::Value {
         "pictures": totals.pictures,
         "pictures_failed": totals.pictures_failed,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use dqa_pipelines::result_page::TEXT_WIDTH;
+
+    use super::*;
+
+    #[test]
+    fn the_table_fits_a_terminal() {
+        let worker = |id: &str, draining| v1::Worker {
+            id: id.to_owned(),
+            slots: 2,
+            draining,
+            silent_millis: 12_345,
+            totals: Some(v1::Totals { windows: 123_456_789, pictures: 1_234_567, ..v1::Totals::default() }),
+            ..v1::Worker::default()
+        };
+        let one = table_text(&[worker("gpu-node-07-4a0e6c3b", false)]);
+        assert!(one.contains("1234567") && one.contains("12.3 s ago") && !one.contains("drains"), "{one}");
+        let two = table_text(&[worker("gpu-node-07-4a0e6c3b", false), worker("gpu-node-08.cluster-4a0e6c3b", true)]);
+        assert!(two.contains("drains") && two.contains("Not shown"), "{two}");
+        for text in [&one, &two] {
+            assert!(text.lines().all(|line| line.chars().count() <= TEXT_WIDTH), "{text}");
+        }
+    }
 }
