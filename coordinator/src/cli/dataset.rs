@@ -16,6 +16,7 @@ use dqa_pipelines::dataset::{
     check,
 };
 use dqa_pipelines::header_index::HeaderIndex;
+use dqa_pipelines::result_page::{TEXT_WIDTH, wrapped};
 use dqa_pipelines::store::StoreError;
 use dqa_service::program::{ExitStatus, OutputError, OutputFormat, note, with_hint};
 use futures::StreamExt;
@@ -87,7 +88,8 @@ async fn load(name: &str) -> anyhow::Result<(Definition, DataSet)> {
     let definition = dataset::find_definition(name, Path::new(""))?;
     let loaded = dataset::load(&definition).await;
     let loaded = loaded.with_context(|| format!("cannot load data set `{}`", definition.name));
-    let missing = format!("its data should be at {}; DQA_DATA names the folder of data sets", definition.root);
+    let variable = if definition.root.contains("://") { "" } else { "; DQA_DATA names the folder of ready data sets" };
+    let missing = format!("its data should be at {}{variable}", definition.root);
     let dataset = loaded.map_err(|error| match error.downcast_ref::<DatasetError>() {
         Some(DatasetError::Store(StoreError::Folder { .. })) => with_hint(error, missing),
         _ => error,
@@ -134,7 +136,7 @@ async fn read_headers(dataset: &DataSet, index: &mut HeaderIndex) -> anyhow::Res
 fn print_check(check: &CheckReport, format: OutputFormat) -> Result<(), OutputError> {
     let mut out = BufWriter::new(stdout().lock());
     match format {
-        OutputFormat::Table => write!(out, "{check}")?,
+        OutputFormat::Table => out.write_all(wrapped(&check.to_string(), TEXT_WIDTH).as_bytes())?,
         OutputFormat::Json => write_json(&mut out, check)?,
         OutputFormat::Csv => {
             write_check_csv(&mut out, check)?;

@@ -15,8 +15,19 @@ pub(super) async fn init(folder: &str, output: Option<&Path>) -> anyhow::Result<
     let name = name.unwrap_or_else(|| root.trim_end_matches('/').rsplit('/').next().unwrap_or_default());
     let parsed: Result<DatasetName, _> = name.parse();
     let name = parsed.map_err(|error| with_hint(error.into(), format!("give a name by NAME={folder}")))?;
-    let found = NewDefinition::find(name.clone(), &root).await;
-    let found = found.with_context(|| format!("cannot define the data set in {folder}"))?;
+    let found = match NewDefinition::find(name.clone(), &root).await {
+        Ok(found) => found,
+        Err(error) => {
+            let inner = defined_folder_in(&name, &root).await;
+            let error = anyhow::Error::from(error).context(format!("cannot define the data set in {folder}"));
+            return Err(match inner {
+                Some(inner) => {
+                    with_hint(error, format!("`dqa-coord dataset init {name}={inner}` defines the pictures there"))
+                }
+                None => error,
+            });
+        }
+    };
     let file_name = format!("{name}.toml");
     let file = match output {
         Some(output) => output.to_owned(),
@@ -30,6 +41,22 @@ pub(super) async fn init(folder: &str, output: Option<&Path>) -> anyhow::Result<
     found.data.notes.iter().for_each(|text| note(format_args!("{text}")));
     note(format_args!("next: read the file, then `dqa-coord dataset check {}`", file.display()));
     Ok(ExitStatus::All)
+}
+
+/// Returns the only folder directly below a local folder in which pictures of several algorithms are found.
+async fn defined_folder_in(name: &DatasetName, root: &str) -> Option<String> {
+    let entries = std::fs::read_dir(root).ok()?;
+    let folders = entries.filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.is_dir()));
+    let mut defined = Vec::new();
+    for folder in folders {
+        let folder = folder.display().to_string();
+        let found = NewDefinition::find(name.clone(), &folder).await;
+        if found.is_ok_and(|found| found.data.algorithms().len() > 1) {
+            defined.push(folder);
+        }
+    }
+    let [folder] = &defined[..] else { return None };
+    Some(folder.clone())
 }
 
 /// Returns a folder's absolute path, or its URL.

@@ -88,6 +88,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitStatus> {
         counted(generated.pictures, "picture"),
         counted(generated.written, "file")
     ));
-    writeln!(stdout(), "{}", generated.definition.display()).map_err(OutputError::from)?;
+    let definition = generated.definition.display();
+    writeln!(stdout(), "{definition}").map_err(OutputError::from)?;
+    note(format_args!("next: `dqa-coord submit --datasets {definition} --model dqa:small`"));
     Ok(ExitStatus::All)
 }

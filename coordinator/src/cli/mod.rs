@@ -122,7 +122,8 @@ enum Command {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done; 1 some rows failed, or problems were found; 2 could not run; 75 restart it; 130 and 143 stopped.\n\
+Begin: `dqa-coord demo make demo`; your own: `dqa-coord dataset init FOLDER`.\n\
+Exit codes: 0 done; 1 failed rows or problems; 2 could not run; 75 restart it.\n\
 Flags are also variables (DQA_STORE) and keys of --config: `COMMAND --help`.";
 
 /// Returns the definition of the command line.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dqa_engine::decode::Limits;
 use dqa_engine::headers;
+use dqa_pipelines::count_text::counted;
 use dqa_pipelines::dataset::{self, DataSet, ReferenceKind};
 use dqa_pipelines::metric::MetricSpec;
 use dqa_pipelines::store::Store;
@@ -71,9 +72,14 @@ async fn prepare_dataset(
     let has_model = request.metrics.iter().any(MetricSpec::is_clip_dqa);
     let limits = Limits::new(request.limits, if has_model { request.views.side_min() } else { 1 });
     let check = dataset::check(&dataset, &|picture| headers::check(index.get(picture), picture, &limits));
-    if !check.is_clean() {
+    let only_missing = check.only_missing().filter(|_| request.allow_missing);
+    if !check.is_clean() && only_missing.is_none() {
         observer.faults(&check);
     } else {
+        if let Some(missing) = only_missing {
+            let of = counted(check.counts.expected, "picture");
+            observer.remark(&name, &format!("{missing} of {of} are missing; `dqa-coord dataset check` lists them"));
+        }
         check.remarks().iter().for_each(|line| observer.remark(&name, line));
     }
     let has_missing_files = check.faults.iter().any(|fault| fault.kind.is_missing_data());

@@ -109,9 +109,9 @@ impl PrepareError {
 impl Hint for PrepareError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            PrepareError::Incomplete { .. } => {
-                Some("--allow-missing scores what is there; comparisons are then made on the scenes that both have")
-            }
+            PrepareError::Incomplete { .. } => Some(
+                "--allow-missing scores what is there; two algorithms are then compared on the scenes that both of them have",
+            ),
             PrepareError::Lacking { may_be_left_out: true, .. } => {
                 Some("--allow-missing takes of each data set the algorithms that it has")
             }

@@ -21,14 +21,16 @@ pub struct RunMismatch {
 
 impl RunMismatch {
     /// The hint for users.
-    pub const HINT: &'static str = "give this one another --name; a run is resumed if everything that it has is submitted again, with or without more";
+    pub const HINT: &'static str = "give this one another --name; a run is resumed if everything that it has (metrics too) is submitted again, with or without more";
 }
 
 /// Checks that a submission has all that the run of its name has.
 pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), RunMismatch> {
     let mut differs = Vec::new();
     let has_model = earlier.metrics().iter().any(MetricSpec::is_clip_dqa);
-    if has_model && earlier.fingerprint != submission.fingerprint {
+    if has_model && submission.fingerprint.is_empty() {
+        differs.push("metrics (it has clip-dqa, with its model)".to_owned());
+    } else if has_model && earlier.fingerprint != submission.fingerprint {
         let other_settings = earlier.spec.differences(&submission.spec());
         if other_settings.is_empty() {
             differs.push("the content of the model".to_owned());

@@ -112,6 +112,12 @@ impl CheckReport {
         self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_missing_data())
     }
 
+    /// Returns the number of missing pictures if there is no other problem.
+    pub fn only_missing(&self) -> Option<u64> {
+        let rest = CheckCounts { missing: 0, ..self.counts };
+        (self.counts.missing > 0 && rest.is_clean() && self.faults.is_empty()).then_some(self.counts.missing)
+    }
+
     /// Returns the remarks that are not problems, one a line: skipped files, the notes, and clear references of other sizes.
     pub fn remarks(&self) -> Vec<String> {
         let mut lines = skipped::lines(&self.skipped);
@@ -322,13 +328,11 @@ impl CheckReport {
         }
         let mut rows = Vec::new();
         for (name, counts) in counted().filter(|(_, counts)| !counts.is_clean()) {
-            let labels = if counts.has_no_label() { 0 } else { counts.unlabelled };
-            if counts.has_no_label() {
-                writeln!(f, "{name}: none of its {} pictures has a label", counts.present)?;
-            }
-            let CheckCounts { present, missing, duplicate, unlike_input, unreadable, .. } = *counts;
-            if missing + duplicate + labels + unlike_input + unreadable > 0 {
-                rows.push((name, [present, missing, duplicate, labels, unlike_input, unreadable]));
+            let CheckCounts { present, missing, duplicate, unlabelled, unlike_input, unreadable, .. } = *counts;
+            if counts.has_no_label() && missing + duplicate + unlike_input + unreadable == 0 {
+                writeln!(f, "{name}: none of its {present} pictures has a label")?;
+            } else {
+                rows.push((name, [present, missing, duplicate, unlabelled.min(present), unlike_input, unreadable]));
             }
         }
         let titles = ["pictures", "missing", "duplicate", "unlabelled", "unlike input", "unreadable"];
@@ -423,7 +427,8 @@ fn write_details(f: &mut fmt::Formatter, cells: &[CheckCell]) -> fmt::Result {
 }
 
 fn write_more(f: &mut fmt::Formatter, all: usize, what: &str) -> fmt::Result {
-    if all > SHOWN_MAX { writeln!(f, "and {} more {what}", all - SHOWN_MAX) } else { Ok(()) }
+    let more = all.saturating_sub(SHOWN_MAX);
+    if more > 0 { writeln!(f, "and {more} more {what}: `dataset check --format csv` has all") } else { Ok(()) }
 }
 
 /// Returns the width of an algorithm's column: of its name, or of the two marks that occur together (a duplicate has no label

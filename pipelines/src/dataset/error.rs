@@ -104,7 +104,9 @@ pub enum DatasetError {
         source: TarError,
     },
     /// A folder without a definition matches no common layout, or several.
-    #[error("cannot detect the layout of {root}: {why}; write a definition with a layout")]
+    #[error(
+        "cannot detect the layout of {root}: {why}; write a definition with a layout, or let `dqa-coord dataset init FOLDER` find one"
+    )]
     Undetected {
         /// The folder.
         root: String,

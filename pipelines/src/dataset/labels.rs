@@ -39,8 +39,23 @@ const TABLES_KIB_MAX: u32 = (TABLE_BYTES_MAX >> 10) as u32;
 /// Common names for a column of pictures that are not the default. An error suggests one that the table has.
 const LIKELY: [&str; 8] = ["filename", "file_name", "file", "image_name", "name", "img", "path", "picture"];
 
+/// Common names for a column of algorithms that are not the default.
+const LIKELY_ALGORITHM: [&str; 8] = ["algorithm", "algo", "alg", "method", "methods", "model", "approach", "dehazing"];
+
+/// Common names for a column of scenes that are not the default, beside those for pictures.
+const LIKELY_SCENE: [&str; 5] = ["scene", "scene_id", "image", "hazy", "input"];
+
 /// Usual names of tables of labels.
-const USUAL_FILES: [&str; 6] = ["labels.csv", "labels.xlsx", "labels.parquet", "mos.csv", "mos.xlsx", "mos.parquet"];
+const USUAL_FILES: [&str; 8] = [
+    "labels.csv",
+    "labels.xlsx",
+    "labels.parquet",
+    "mos.csv",
+    "mos.xlsx",
+    "mos.parquet",
+    "ratings.csv",
+    "ratings.xlsx",
+];
 
 /// The label in a row of a table.
 #[derive(Debug)]
@@ -113,6 +128,13 @@ pub(super) async fn read(
     policy: &LoadPolicy,
 ) -> Result<LabelRows, DatasetError> {
     let Some(labels) = &definition.labels else { return Ok(LabelRows::default()) };
+    if labels.file.split('/').any(|part| part == "..") {
+        let (folder, file) = labels.file.rsplit_once('/').unwrap_or(("..", &labels.file));
+        let why = format!(
+            "its table of labels is not below its root: write `root = \"{folder}\"` and `file = \"{file}\"` in [labels]"
+        );
+        return Err(contradiction(definition, why));
+    }
     let store = labels.root.as_ref().map(|root| Store::open(root, Path::new(""))).transpose()?;
     let store = store.as_ref().unwrap_or(source.root);
     let is_layout = labels.file.contains('{');
@@ -249,9 +271,20 @@ impl Tables {
 fn no_subjects(names: &Table) -> LabelError {
     match names.lacks("image") {
         LabelError::Column { has, .. } => {
-            let is_likely = |name: &&String| LIKELY.contains(&name.trim().to_lowercase().as_str());
-            let likely = has.iter().find(is_likely).map_or("...", String::as_str);
-            let hint = format!("`image = \"{likely}\"` in [labels] says which column names the pictures");
+            let find = |likely: &[&str]| {
+                has.iter().find(|name| likely.contains(&name.trim().to_lowercase().as_str())).map(String::as_str)
+            };
+            let scene = find(&LIKELY_SCENE).or(find(&LIKELY));
+            let hint = match (scene, find(&LIKELY_ALGORITHM)) {
+                (Some(scene), Some(algorithm)) => format!(
+                    "`scene = \"{scene}\"` and `algorithm = \"{algorithm}\"` in [labels] say which columns name the pictures"
+                ),
+                _ => format!(
+                    "`image = \"{}\"` in [labels] says which column names the pictures; or name two columns by `scene` and \
+                     `algorithm`",
+                    find(&LIKELY).unwrap_or("...")
+                ),
+            };
             LabelError::Columns {
                 lacks: "column `image`, nor the columns `scene` and `algorithm`".to_owned(),
                 has,
@@ -362,12 +395,20 @@ fn assign(
     if !is_any {
         let named = subjects.iter().take(NAMED_MAX).map(|subject| format!("`{}`", subject.text())).collect();
         let ambiguous = subjects_with(PathMatch::Ambiguous).count();
-        let fits = (ambiguous > 0).then(|| format!("{ambiguous} of them fit more than one picture"));
+        let fits = (ambiguous > 0).then(|| {
+            format!(
+                "{ambiguous} of them fit more than one picture; name the columns of a label's scene and algorithm by `scene` and \
+                 `algorithm` in [labels]"
+            )
+        });
         let hint = fits.or(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
         return Err((None, LabelError::NoMatch { rows: rows.len() as u64, named, hint }));
     }
     without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
     subjects_with(PathMatch::Ambiguous).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
+    let remedy = "they give no picture a label; a row must say which one it means, by the columns `scene` and `algorithm` or by \
+                  more of its path";
+    faults.set_hint(FaultKind::AmbiguousLabel, remedy.to_owned());
     if let Some(hint) = hint {
         faults.set_hint(FaultKind::LabelWithoutPicture, hint);
     }

@@ -12,6 +12,7 @@ use super::layout_detection::detect_layout;
 use super::load_policy::LoadPolicy;
 use super::{excluded_folders, manifest_reader, mos_mat_importer, picture_scan, skipped};
 use crate::store::Store;
+use dqa_metrics::ReferenceKind;
 
 /// The note that a data set whose pictures are those of a table has clear pictures by a layout.
 const UNUSED_CLEAR: &str = "nothing is compared with the clear pictures of [clear]: it is for pictures that are found by \
@@ -93,10 +94,25 @@ pub async fn load_from_store(
         data.notes.push(UNUSED_CLEAR.to_owned());
     }
     data.scenes = scenes(&data.pictures, &found.absent);
-    if !has_layout && !has_own_labels {
-        note_single_algorithm(&mut data);
+    if !has_own_labels {
+        add_notes(&mut data, &definition, has_layout);
     }
     Ok(data)
+}
+
+/// Adds notes on what the definition may have missed: references that it names and no file is; algorithms if the layout was
+/// guessed.
+fn add_notes(data: &mut DataSet, definition: &Definition, has_layout: bool) {
+    if !has_layout {
+        note_single_algorithm(data);
+    }
+    for (section, named, kind) in
+        [("hazy", &definition.hazy, ReferenceKind::Hazy), ("clear", &definition.clear, ReferenceKind::Clear)]
+    {
+        if let Some(references) = named.as_ref().filter(|_| data.references(kind).is_empty()) {
+            data.notes.push(format!("[{section}] matches no file: its layout is `{}`", references.layout));
+        }
+    }
 }
 
 /// Notes that a folder whose layout was guessed has one algorithm: the pictures' own names may say which made them.

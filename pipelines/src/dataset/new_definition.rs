@@ -95,7 +95,9 @@ impl NewDefinition {
         let Some(labels) = &self.labels else {
             text.push_str(
                 "\n# [labels] # ratings by people; no table of them was found\n# file = \"mos.csv\" # with the columns image (or \
-                 scene and algorithm) and mos\n# range = [0, 100] # the scale of the ratings\n",
+                 scene and algorithm) and mos\n# root = \"..\" # if the table is in another folder\n# scene = \"picture\" # other \
+                 names of the columns\n# algorithm = \"method\"\n# mos = \"rating\"\n# range = [0, 100] # the scale of the \
+                 ratings\n",
             );
             return;
         };

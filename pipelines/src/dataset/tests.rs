@@ -207,12 +207,11 @@ async fn the_check_finds_every_kind_of_problem() {
     let check = check(&data, &header);
     insta::assert_snapshot!(check, @"
     data set s: 3 algorithms x 2 scenes, 5 of 6 pictures
-    a: none of its 2 pictures has a label
 
-      algorithm  pictures  missing  duplicate  unlike input  unreadable
-      a                 2        0          1             0           0
-      b                 1        1          0             0           0
-      c                 2        0          0             1           1
+      algorithm  pictures  missing  duplicate  unlabelled  unlike input  unreadable
+      a                 2        0          1           2             0           0
+      b                 1        1          0           0             0           0
+      c                 2        0          0           0             1           1
 
     scene  a   b   c
     1      d   .   x
@@ -227,7 +226,7 @@ async fn the_check_finds_every_kind_of_problem() {
 
     1 labels have no picture: 3 by a; `a` has no scene `3`; it has `1`
 
-    1 labels fit more than one picture: 1 by a
+    1 labels fit more than one picture: 1 by a; they give no picture a label; a row must say which one it means, by the columns `scene` and `algorithm` or by more of its path
 
     1 rows have no label (an empty cell, N/A, NaN, -)
     ");

@@ -180,6 +180,23 @@ fn a_key_in_the_place_of_a_section_is_explained() {
 }
 
 #[test]
+fn a_word_of_another_command_is_suggested_with_that_command() {
+    let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
+    for (word, suggested) in [("rm", "'runs rm'"), ("delete", "'runs rm'"), ("check", "'dataset check', 'store check'")]
+    {
+        let output = dir.run(&[word]).exits_with(2);
+        assert!(output.stderr.contains(suggested), "{word}: {}", output.stderr);
+    }
+    dir.file("store/other", b"");
+    for word in ["rm", "remove", "delete"] {
+        let output = dir.run(&["runs", word, "other"]).exits_with(2);
+        assert!(output.stderr.contains("other"), "{word}: {}", output.stderr);
+    }
+    let within = dir.run(&["runs", "check"]).exits_with(2);
+    assert!(!within.stderr.contains("'dataset check'"), "{}", within.stderr);
+}
+
+#[test]
 fn an_unknown_label_scale_is_suggested() {
     let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     dir.haze_with_scenes(10, &["aod", "dcp"]);

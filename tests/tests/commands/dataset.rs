@@ -83,11 +83,12 @@ fn a_demo_data_set_is_whole() {
     let dir = TestDir::new(env!("CARGO_BIN_EXE_coord"));
     let make = ["demo", "make", "made", "--scenes", "2", "--width", "224", "--height", "224", "--name", "little"];
     let made = dir.run(&make).exits_with(0);
-    assert_eq!(
-        (made.stdout.as_str(), made.stderr.lines().last()),
-        ("made/little.toml\n", Some("2 scenes, 12 algorithms, 28 pictures; 32 files written"))
-    );
-    assert!(dir.run(&make).exits_with(0).stderr.ends_with("28 pictures; 0 files written\n"));
+    assert_eq!(made.stdout, "made/little.toml\n");
+    let next = "next: `dqa-coord submit --datasets made/little.toml --model dqa:small`\n";
+    let written = "2 scenes, 12 algorithms, 28 pictures; 32 files written\n";
+    assert!(made.stderr.ends_with(&format!("{written}{next}")), "{}", made.stderr);
+    let again = dir.run(&make).exits_with(0).stderr;
+    assert!(again.contains("28 pictures; 0 files written\n"), "{again}");
     let check = dir.run(&["dataset", "check", "made/little.toml", "--format", "json"]).exits_with(0).stdout;
     let check: serde_json::Value = serde_json::from_str(&check).unwrap();
     assert_eq!(check["counts"]["present"], 24);

@@ -28,7 +28,7 @@ const TABLES: [&str; 4] = ["scores", "leaderboard", "correlations", "comparisons
 #[derive(clap::Args)]
 #[command(arg = local_only::coordinator_flag_of_store_reader())]
 pub(super) struct Args {
-    /// Folder to write, which must not exist or be empty.
+    /// Folder to write: a new or an empty one.
     #[arg(value_name = "OUT")]
     out: PathBuf,
 

@@ -109,11 +109,15 @@ impl StudyProgress {
             return;
         }
         self.trials_made += 1;
+        if self.trial == self.trials {
+            self.line(&format!("{}: SRCC {srcc}", self.current));
+            return;
+        }
         // An upper bound: the store may have some of the trainings that are left, and those take no time.
         let seconds_each = self.started.elapsed().as_secs_f64() / f64::from(self.trials_made);
         let left = seconds_each * (self.trials - self.trial) as f64;
         let left = HumanDuration(Duration::from_secs_f64(left.round()));
-        self.line(&format!("{}: SRCC {srcc}, {left} left at most", self.current));
+        self.line(&format!("{}: SRCC {srcc}, < {left} left", self.current));
     }
 
     fn show(&mut self, done: u64, total: u64, unit: &str) {

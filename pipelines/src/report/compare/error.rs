@@ -71,6 +71,9 @@ impl Hint for CompareError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             CompareError::Report(error) => return error.hint(),
+            CompareError::RunCount(1) => Some(
+                "`dqa-coord runs` lists the runs; `dqa-coord report --table metrics` compares the metrics of one run",
+            ),
             CompareError::RunCount(_) | CompareError::DuplicateRun(_) => {
                 Some("`dqa-coord runs` lists the runs of a store")
             }

@@ -119,11 +119,11 @@ fn outside_section(name: &str, is_section: bool, shown: &str) -> anyhow::Error {
 /// clap would take as given, and those that a flag on the command line excludes.
 pub(super) fn parser(program: Command, arguments: &[OsString]) -> Command {
     let words = command_words(&program, arguments);
-    let names: Vec<&str> = words.iter().map(|(_, name)| *name).collect();
+    let names: Vec<String> = words.iter().map(|(_, name)| (*name).to_owned()).collect();
     with_variables(program, &names, arguments)
 }
 
-fn with_variables(command: Command, names: &[&str], arguments: &[OsString]) -> Command {
+fn with_variables(command: Command, names: &[String], arguments: &[OsString]) -> Command {
     let command = command.mut_args(|arg| {
         let excluded = EXCLUSIVE.iter().any(|(own, other)| arg.get_long() == Some(own) && is_flag(arguments, other));
         if excluded || is_empty(&arg) || is_off(&arg) { arg.env(None::<&'static str>) } else { arg }
@@ -135,23 +135,23 @@ fn with_variables(command: Command, names: &[&str], arguments: &[OsString]) -> C
 }
 
 /// Returns the name of the command in `arguments`, `store` for `store check`.
-pub(super) fn command_name<'a>(program: &Command, arguments: &'a [OsString]) -> Option<&'a str> {
+pub(super) fn command_name<'a>(program: &'a Command, arguments: &[OsString]) -> Option<&'a str> {
     command_words(program, arguments).first().map(|(_, name)| *name)
 }
 
-/// Returns the words of the command in `arguments`, such as `store` and `check`, with their indices.
-pub(super) fn command_words<'a>(program: &Command, arguments: &'a [OsString]) -> Vec<(usize, &'a str)> {
+/// Returns the words of the command in `arguments`, such as `store` and `check`, with their indices. An alias is the command's own
+/// name.
+pub(super) fn command_words<'a>(program: &'a Command, arguments: &[OsString]) -> Vec<(usize, &'a str)> {
     let mut words: Vec<(usize, &str)> = Vec::new();
     let mut command = program;
     loop {
         let first = words.last().map_or(1, |(index, _)| index + 1);
         let is_value = |index: usize| takes_value(program, command, &arguments[index - 1]);
-        let word = (first..arguments.len()).filter(|index| !is_value(*index)).find_map(|index| {
-            let name = arguments[index].to_str()?;
-            Some((index, name, command.find_subcommand(name)?))
-        });
-        let Some((index, name, inner)) = word else { return words };
-        words.push((index, name));
+        let word = (first..arguments.len())
+            .filter(|index| !is_value(*index))
+            .find_map(|index| Some((index, command.find_subcommand(arguments[index].to_str()?)?)));
+        let Some((index, inner)) = word else { return words };
+        words.push((index, inner.get_name()));
         command = inner;
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn with_help(program: Command, arguments: &[OsString]) -> Command {
     let asks = |text: &str| arguments.iter().any(|argument| argument == text);
     let is_full = asks("--help") || arguments.get(1).is_some_and(|first| first == "help");
     let program = program.max_term_width(TEXT_WIDTH);
-    if is_full || asks("-h") { with_text(built(program), is_full) } else { program }
+    if is_full || asks("-h") { with_texts_of_commands(built(program), is_full) } else { program }
 }
 
 /// Returns the program with the flags that every command has.
@@ -75,14 +75,15 @@ fn built(mut program: Command) -> Command {
     program
 }
 
-fn with_text(command: Command, is_full: bool) -> Command {
-    if !command.has_subcommands() {
-        let header = *command.get_styles().get_header();
-        let text = text(&mut command.clone(), is_full, &header);
-        return command.override_help(StyledStr::from(text));
-    }
+/// Gives the commands of a program, and those within them, their texts.
+fn with_texts_of_commands(command: Command, is_full: bool) -> Command {
     let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, |inner| with_text(inner, is_full)))
+    let with_text = |inner: Command| {
+        let header = *inner.get_styles().get_header();
+        let text = text(&mut inner.clone(), is_full, &header);
+        with_texts_of_commands(inner.override_help(StyledStr::from(text)), is_full)
+    };
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, with_text))
 }
 
 /// The help of each command of a program, with the command's words: for tests of all of them.
@@ -97,16 +98,13 @@ pub fn all(program: Command, is_full: bool) -> Vec<(String, String)> {
 fn collect(command: &Command, words: &str, is_full: bool, all: &mut Vec<(String, String)>) {
     for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
         let words = format!("{words} {}", inner.get_name());
-        if inner.has_subcommands() {
-            collect(inner, &words, is_full, all);
-        } else {
-            let text = text(&mut inner.clone(), is_full, &Style::new());
-            all.push((words, text));
-        }
+        let text = text(&mut inner.clone(), is_full, &Style::new());
+        all.push((words.clone(), text));
+        collect(inner, &words, is_full, all);
     }
 }
 
-/// Returns the help of a command without commands of its own.
+/// Returns the help of a command.
 fn text(command: &mut Command, is_full: bool, header: &Style) -> String {
     let usage = command.render_usage().to_string();
     let command = &*command;
@@ -118,6 +116,15 @@ fn text(command: &mut Command, is_full: bool, header: &Style) -> String {
     text.push('\n');
     let mut only_named = Vec::new();
     let mut shown = Vec::new();
+    let inner: Vec<&Command> = command.get_subcommands().filter(|inner| inner.get_name() != "help").collect();
+    if !inner.is_empty() {
+        let mut group = format!("{header}Commands:{header:#}\n");
+        for inner in inner {
+            let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
+            group += &indented(&format!("  {}  ", inner.get_name()), &about, INDENT);
+        }
+        shown.push(group);
+    }
     for (heading, args) in groups(command) {
         if !is_full && ONLY_IN_FULL.contains(&heading) {
             only_named.push(format!("{heading} ({})", args.len()));

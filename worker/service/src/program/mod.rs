@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, ValueEnum};
 pub use config::SECTIONS;
 pub use dqa_engine::console::{note, progress_bar};
@@ -100,12 +101,35 @@ fn parse<C: Parser>(arguments: Vec<OsString>) -> anyhow::Result<C> {
     let (program, warnings) = renamed_variables::read_old_names(C::command(), &arguments);
     warnings.iter().for_each(|warning| note(format_args!("{warning}")));
     let parser = help::with_help(config::parser(program.clone(), &arguments), &arguments);
+    let is_known = config::command_name(&program, &arguments).is_some();
     let parsed = parser.try_get_matches_from(config::with_file(&program, arguments)?);
     match parsed.and_then(|matches| C::from_arg_matches(&matches)) {
         Ok(parsed) => Ok(parsed),
         // This also prints help and version, with exit code 0; an invalid argument exits with 2.
-        Err(error) => error.exit(),
+        Err(error) if is_known => error.exit(),
+        Err(error) => with_inner_commands(error, &program).exit(),
     }
+}
+
+/// Lets the error about an unknown command name what has this name within other commands: `runs rm` for `rm`.
+fn with_inner_commands(mut error: clap::Error, program: &clap::Command) -> clap::Error {
+    if let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidSubcommand) {
+        let found = program.get_subcommands().filter_map(|outer| {
+            let inner = outer.find_subcommand(unknown).map(|inner| inner.get_name().to_owned());
+            Some(format!("{} {}", outer.get_name(), inner.or_else(|| first_word(outer, unknown))?))
+        });
+        let found: Vec<String> = found.collect();
+        if !found.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(found));
+        }
+    }
+    error
+}
+
+/// Returns `word` if it is one of those that a command can begin with, as `check` of `dataset check`.
+fn first_word(command: &clap::Command, word: &str) -> Option<String> {
+    let values = command.get_positionals().next()?.get_possible_values();
+    values.iter().any(|value| value.matches(word, false)).then(|| word.to_owned())
 }
 
 /// Prints an error, the chain of its causes, and the hint.

@@ -33,17 +33,17 @@ const RENAMED: [RenamedVariable; 11] = [
 /// Makes the flags of the command in `arguments` read old variables that are set while the new ones are not. Returns the
 /// program's parser, and a warning for each old variable that decides a flag's value and for each flag's old name.
 pub(super) fn read_old_names(program: Command, arguments: &[OsString]) -> (Command, Vec<String>) {
-    let Some(name) = command_name(&program, arguments) else {
+    let Some(name) = command_name(&program, arguments).map(str::to_owned) else {
         return (program, Vec::new());
     };
-    let command = program.find_subcommand(name).expect("the name is that of a command");
+    let command = program.find_subcommand(&name).expect("the name is that of a command");
     let mut warnings: Vec<String> = command
         .get_arguments()
         .flat_map(|arg| old_flags(arg).map(|old| (old, arg.get_long().unwrap_or_default())))
         .filter(|(old, _)| is_flag(arguments, old))
         .map(|(old, new)| format!("warning: --{old} of {name} is now --{new}"))
         .collect();
-    let program = program.mut_subcommand(name, |command| {
+    let program = program.mut_subcommand(&name, |command| {
         command.mut_args(|arg| match used_old_name(&arg, |name| std::env::var_os(name)) {
             Some(RenamedVariable { flag, new, old }) => {
                 if !is_flag(arguments, flag) && !old_flags(&arg).any(|old| is_flag(arguments, old)) {
