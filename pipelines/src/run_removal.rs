@@ -209,8 +209,8 @@ impl RunRemoval {
         Ok(())
     }
 
-    /// Removes those of the freed parts that no run names by now, and returns their keys. Then frees the names of the data sets
-    /// of which nothing is left.
+    /// Removes those of the freed parts that no run names by now, and returns their keys. Then frees the names of data sets
+    /// that nothing in the store uses.
     ///
     /// # Errors
     /// If the store fails.

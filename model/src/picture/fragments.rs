@@ -27,8 +27,8 @@ impl Fragments {
         INPUT_SIDE / self.cells
     }
 
-    /// Returns the cells of a picture, row-major. Cells of a picture whose size is no multiple differ by a pixel. Where a cell
-    /// is smaller than a piece, the piece lies over its middle, within the picture, and pieces overlap.
+    /// Returns the cells of a picture, row-major. If a side is not a multiple of the number of cells, cells differ by a pixel. If
+    /// a cell is smaller than a piece, the piece lies over its middle, within the picture, and pieces overlap.
     ///
     /// # Panics
     /// If a side is smaller than a piece.
@@ -67,6 +67,14 @@ impl Fragments {
         self.cells(width, height).iter().map(middle).collect()
     }
 
+    /// Joins the pieces in the middle of the cells: [`INPUT_SIDE`] x [`INPUT_SIDE`].
+    ///
+    /// # Panics
+    /// If a side is smaller than a piece.
+    pub fn join_middles(self, picture: &Rgb8) -> Rgb8 {
+        self.join(picture, &self.middle_corners(picture.width(), picture.height()))
+    }
+
     /// Joins the pieces at these corners, one of each cell: [`INPUT_SIDE`] x [`INPUT_SIDE`].
     ///
     /// # Panics
@@ -88,7 +96,7 @@ impl Fragments {
 }
 
 impl FragmentCell {
-    /// Returns the corner that is moved by so many pixels from the first.
+    /// Returns the corner at this offset (x, y) in pixels from the first.
     pub fn corner(&self, (x, y): (u32, u32)) -> Origin {
         Origin { x: self.first.x + x, y: self.first.y + y }
     }
@@ -114,7 +122,7 @@ mod tests {
         let picture = Rgb8::new(224, 224, (0..224 * 224 * 3).map(|i| (i % 251) as u8).collect());
         for cells in [1, 7, 8, 28] {
             let fragments = Fragments { cells };
-            assert_eq!(fragments.join(&picture, &fragments.middle_corners(224, 224)), picture);
+            assert_eq!(fragments.join_middles(&picture), picture);
         }
     }
 

@@ -69,10 +69,9 @@ impl Default for Views {
 impl Views {
     /// Returns the smallest side that a picture may have: that of a window or of a fragment, or one pixel without windows.
     pub fn side_min(&self) -> u32 {
-        match (self.sees, self.fragments()) {
-            (ViewMode::Global, _) => 1,
-            (_, Some(fragments)) => fragments.piece_side(),
-            (_, None) => self.window,
+        match self.sees {
+            ViewMode::Global => 1,
+            ViewMode::Both | ViewMode::Local => self.fragments().map_or(self.window, Fragments::piece_side),
         }
     }
 

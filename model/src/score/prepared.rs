@@ -40,7 +40,7 @@ impl Prepared {
         // REFERENCE: the whole view is stretched to a square, its aspect ratio is lost.
         let whole = (views.sees != ViewMode::Local).then(|| whole_view(&picture, INPUT_SIDE));
         let picture = match views.fragments() {
-            Some(fragments) => fragments.join(&picture, &fragments.middle_corners(width, height)),
+            Some(fragments) => fragments.join_middles(&picture),
             None => picture,
         };
         Ok(Prepared { picture, whole, origins, window: views.window })

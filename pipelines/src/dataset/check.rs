@@ -112,7 +112,7 @@ impl CheckReport {
         self.counts.is_clean() && !self.faults.iter().any(|fault| fault.kind.is_missing_data())
     }
 
-    /// Returns the number of missing pictures if there is no other problem.
+    /// Returns the number of missing pictures, or None if no picture is missing or there is another problem.
     pub fn only_missing(&self) -> Option<u64> {
         let rest = CheckCounts { missing: 0, ..self.counts };
         (self.counts.missing > 0 && rest.is_clean() && self.faults.is_empty()).then_some(self.counts.missing)

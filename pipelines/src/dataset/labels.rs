@@ -45,6 +45,10 @@ const LIKELY_ALGORITHM: [&str; 8] = ["algorithm", "algo", "alg", "method", "meth
 /// Common names for a column of scenes that are not the default, beside those for pictures.
 const LIKELY_SCENE: [&str; 5] = ["scene", "scene_id", "image", "hazy", "input"];
 
+/// What the user can do about labels that fit more than one picture.
+const AMBIGUOUS_REMEDY: &str =
+    "a row must say which one it means, by the columns `scene` and `algorithm` or by more of its path";
+
 /// Usual names of tables of labels.
 const USUAL_FILES: [&str; 8] = [
     "labels.csv",
@@ -395,20 +399,14 @@ fn assign(
     if !is_any {
         let named = subjects.iter().take(NAMED_MAX).map(|subject| format!("`{}`", subject.text())).collect();
         let ambiguous = subjects_with(PathMatch::Ambiguous).count();
-        let fits = (ambiguous > 0).then(|| {
-            format!(
-                "{ambiguous} of them fit more than one picture; name the columns of a label's scene and algorithm by `scene` and \
-                 `algorithm` in [labels]"
-            )
-        });
+        let fits =
+            (ambiguous > 0).then(|| format!("{ambiguous} of them fit more than one picture; {AMBIGUOUS_REMEDY}"));
         let hint = fits.or(hint).map(|hint| format!("; {hint}")).unwrap_or_default();
         return Err((None, LabelError::NoMatch { rows: rows.len() as u64, named, hint }));
     }
     without.iter().for_each(|subject| faults.add(FaultKind::LabelWithoutPicture, subject.text()));
     subjects_with(PathMatch::Ambiguous).for_each(|subject| faults.add(FaultKind::AmbiguousLabel, subject.text()));
-    let remedy = "they give no picture a label; a row must say which one it means, by the columns `scene` and `algorithm` or by \
-                  more of its path";
-    faults.set_hint(FaultKind::AmbiguousLabel, remedy.to_owned());
+    faults.set_hint(FaultKind::AmbiguousLabel, format!("they give no picture a label; {AMBIGUOUS_REMEDY}"));
     if let Some(hint) = hint {
         faults.set_hint(FaultKind::LabelWithoutPicture, hint);
     }

@@ -1,4 +1,4 @@
-//! Frees the names of data sets of which a store keeps nothing any more, so that another data set may have them.
+//! Frees the names of data sets that nothing in a store uses, so that another data set may have them.
 
 use std::collections::BTreeSet;
 
@@ -24,9 +24,15 @@ pub(crate) async fn free_unused(store: &Store, names: &BTreeSet<DatasetName>) ->
     if !unreadable.is_empty() {
         return Ok(());
     }
-    let mut used: BTreeSet<DatasetName> = records.iter().flat_map(RunRecord::dataset_names).cloned().collect();
-    used.extend(TrialRecord::all(store).await?.into_iter().map(|record| record.dataset));
-    for name in names.difference(&used) {
+    let of_runs: BTreeSet<DatasetName> = records.iter().flat_map(RunRecord::dataset_names).cloned().collect();
+    let mut unused: BTreeSet<DatasetName> = names.difference(&of_runs).cloned().collect();
+    if unused.is_empty() {
+        return Ok(());
+    }
+    for trial in TrialRecord::all(store).await? {
+        unused.remove(&trial.dataset);
+    }
+    for name in &unused {
         let parts = store.list(&dataset_folder(name.as_str())).try_next().await?;
         if parts.is_none() && !Splits::exist(store, name).await? {
             store.delete(&header_index::key(name)).await?;

@@ -4,11 +4,10 @@ use dqa_model::{Rgb8, ViewMode, Views};
 
 /// Returns the standard deviation of luma in each window of a picture.
 pub(super) fn deviations(picture: &Rgb8, views: &Views) -> Vec<f64> {
-    let (width, height) = (picture.width(), picture.height());
     if let Some(fragments) = views.fragments() {
-        let joined = fragments.join(picture, &fragments.middle_corners(width, height));
-        return vec![deviation(&joined, (0, 0), (views.window, views.window))];
+        return vec![deviation(&fragments.join_middles(picture), (0, 0), (views.window, views.window))];
     }
+    let (width, height) = (picture.width(), picture.height());
     let size = if views.sees == ViewMode::Global { (width, height) } else { (views.window, views.window) };
     views.origins(width, height).iter().map(|origin| deviation(picture, (origin.x, origin.y), size)).collect()
 }

@@ -96,12 +96,17 @@ pub fn all(program: Command, is_full: bool) -> Vec<(String, String)> {
 }
 
 fn collect(command: &Command, words: &str, is_full: bool, all: &mut Vec<(String, String)>) {
-    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+    for inner in inner_commands(command) {
         let words = format!("{words} {}", inner.get_name());
         let text = text(&mut inner.clone(), is_full, &Style::new());
         all.push((words.clone(), text));
         collect(inner, &words, is_full, all);
     }
+}
+
+/// Iterates over the commands of a command, except for clap's `help`.
+fn inner_commands(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|inner| inner.get_name() != "help")
 }
 
 /// Returns the help of a command.
@@ -116,10 +121,9 @@ fn text(command: &mut Command, is_full: bool, header: &Style) -> String {
     text.push('\n');
     let mut only_named = Vec::new();
     let mut shown = Vec::new();
-    let inner: Vec<&Command> = command.get_subcommands().filter(|inner| inner.get_name() != "help").collect();
-    if !inner.is_empty() {
+    if inner_commands(command).next().is_some() {
         let mut group = format!("{header}Commands:{header:#}\n");
-        for inner in inner {
+        for inner in inner_commands(command) {
             let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
             group += &indented(&format!("  {}  ", inner.get_name()), &about, INDENT);
         }
