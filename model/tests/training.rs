@@ -63,3 +63,24 @@ fn the_tiny_model_learns_as_the_reference_does() {
 fn vit_b_32_learns_as_the_reference_does() {
     check_training("vit-b-32");
 }
+
+#[test]
+fn what_prompts_learn_does_not_depend_on_the_number_of_threads() {
+    let goldens = Goldens::load();
+    let golden = &goldens.model("tiny").training;
+    let picture = read(&goldens);
+    let batch: Vec<Example> = (0..3).flat_map(|_| batch(&picture, &golden.targets)).collect();
+    let learned = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut trainer = trainer("tiny", &goldens.salt, Trainable::Prompts);
+            for _ in 0..2 {
+                trainer.step(&batch, golden.lr).unwrap();
+            }
+            trainer.save()
+        })
+    };
+    assert!(batch.len() > 8, "several shares");
+    let one = learned(1);
+    assert!(one == learned(2) && one == learned(5));
+}

@@ -39,6 +39,7 @@ pub mod tables;
 pub mod text_table;
 pub mod train;
 pub mod trained_on;
+pub mod training;
 
 pub use causes::{Causes, cause, causes};
 pub use retryable_and_hint::{Hint, Retryable};

@@ -1,6 +1,7 @@
 //! Flags for the device, threads and memory of commands that train.
 
 use clap::builder::BoolishValueParser;
+use dqa_engine::shard::StopFlag;
 use dqa_engine::train::TrainingResources;
 use dqa_service::model_args::{LimitArgs, MachineArgs, device_label, open_device};
 use dqa_service::program::help::headings;
@@ -37,6 +38,7 @@ impl TrainingResourceArgs {
             device_name: device_label(&device, &self.device),
             settings: self.machine.settings(None, &device, self.limits.limits()),
             kept_bytes_max: self.kept_mib << 20,
+            stop: StopFlag::default(),
             device,
         })
     }

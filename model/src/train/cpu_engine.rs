@@ -1,5 +1,7 @@
 //! Computes a step's gradients on the CPU: the text tower, the windows in parallel, and back through the prompts.
 
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use super::linear::Source;
@@ -18,7 +20,11 @@ use crate::Prompts;
 const GROUP_FROZEN: usize = 1;
 const GROUP_ALL: usize = 4;
 
-/// Both towers, and the buffers of each thread.
+/// Windows whose gradients are added up on one thread while the weights are frozen. Shares are added in their order, so that what
+/// is learned does not depend on the number of threads.
+const SHARE_FROZEN: usize = 4;
+
+/// Both towers, and buffers that threads take while they need them.
 pub(super) struct CpuEngine {
     text: TextTower,
     visual: TrainedVisualTower,
@@ -81,7 +87,8 @@ impl CpuEngine {
         PassOutput { errors: sums.head.errors, scores: sums.head.scores, gradients: sums.own }
     }
 
-    /// Passes all windows through the visual tower and back, a share of them on each thread.
+    /// Passes all windows through the visual tower and back, a share of them on each thread. While weights are trained, a share
+    /// has as many sums as the model has weights, and there is one for each thread.
     fn windows(
         &mut self,
         batch: &[Example],
@@ -90,22 +97,29 @@ impl CpuEngine {
         loss: ScoreLoss<'_>,
         parameters: &Parameters,
     ) -> GradientSums {
-        let threads = rayon::current_num_threads();
-        self.thread_buffers.resize_with(threads, ThreadBuffers::default);
-        let group = if trainable.changes_weights() { GROUP_ALL } else { GROUP_FROZEN };
+        let changes_weights = trainable.changes_weights();
+        let (group, share) = if changes_weights {
+            (GROUP_ALL, batch.len().div_ceil(rayon::current_num_threads()))
+        } else {
+            (GROUP_FROZEN, SHARE_FROZEN)
+        };
         let visual = &self.visual;
-        let run_share = |(examples, memory): (&[Example], &mut ThreadBuffers)| {
+        let free = Mutex::new(std::mem::take(&mut self.thread_buffers));
+        let lock = || free.lock().unwrap_or_else(PoisonError::into_inner);
+        let run_share = |examples: &[Example]| {
+            let mut memory = lock().pop().unwrap_or_default();
             let mut sums = GradientSums::new(parameters.gradients(), keys, loss.text.len() / 2);
             for group in examples.chunks(group) {
-                visual.run(group, keys, loss, trainable.reaches_vision(), (&mut sums, memory));
+                visual.run(group, keys, loss, trainable.reaches_vision(), (&mut sums, &mut memory));
             }
+            lock().push(memory);
             sums
         };
-        let examples = batch.par_chunks(batch.len().div_ceil(threads));
-        let thread_buffers: Vec<GradientSums> = examples.zip(&mut self.thread_buffers).map(run_share).collect();
-        // In the order of the threads' shares, so that the sums are the same each time.
-        let sums = thread_buffers.into_iter().reduce(|mut sum, buffers| {
-            sum.add(buffers);
+        let shares: Vec<GradientSums> = batch.par_chunks(share).map(run_share).collect();
+        self.thread_buffers = free.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // In the order of the shares, so that the sums are the same each time.
+        let sums = shares.into_iter().reduce(|mut sum, share| {
+            sum.add(share);
             sum
         });
         sums.expect("a batch has an example")

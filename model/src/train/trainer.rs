@@ -65,8 +65,8 @@ impl Trainer {
     }
 
     /// Makes one step of Adam (betas 0.9 and 0.999, epsilon 1e-8) at this learning rate, on the mean squared error of
-    /// the batch. If it fails, nothing has changed. On one CPU with the same number of threads the result is the same
-    /// to the bit.
+    /// the batch. If it fails, nothing has changed. On one CPU the result is the same to the bit; if weights are trained, with
+    /// the same number of threads.
     ///
     /// # Errors
     /// Fails when the loss or a gradient is not finite, or the device fails.

@@ -116,7 +116,7 @@ fn weighted(scores: &[f64], weights: &[f64]) -> Option<f64> {
 }
 
 /// A test to compute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// What computes the scores: a trial's name, or `handcrafted-` and the model's digest.
     pub evaluator: String,
@@ -131,6 +131,14 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// What a picture costs in scored windows, by estimate: those of 640 x 480 pixels, and the whole.
+    pub const WINDOWS_PER_PICTURE: u64 = 36;
+
+    /// Estimates what the test costs in scored windows. For deadlines and progress.
+    pub fn windows(&self) -> u64 {
+        self.pictures.len() as u64 * Evaluation::WINDOWS_PER_PICTURE
+    }
+
     /// Returns `<data set>-<digest>`. Equal tests have equal names.
     pub fn name(&self) -> String {
         let mut hasher = Hasher::new_derive_key("dqa 2026 name of an evaluation");

@@ -35,7 +35,7 @@ pub struct StudyOutcome {
 pub struct LineOutcome {
     /// The line.
     pub line: Line,
-    /// Results by split, in the order of split numbers from 1.
+    /// Results by split, in the order of split numbers from 1. Those that are not made yet have no pictures.
     pub splits: Vec<SplitOutcome>,
 }
 
@@ -72,6 +72,11 @@ impl LineOutcome {
         split_summary(&more.collect::<Vec<_>>(), test_to_train)
     }
 
+    /// Returns the number of splits whose results are made.
+    pub(super) fn splits_made(&self) -> usize {
+        self.splits.iter().filter(|split| split.measures.n > 0).count()
+    }
+
     fn pictures(&self) -> u64 {
         self.splits.iter().map(|split| split.measures.n as u64).sum()
     }
@@ -101,6 +106,12 @@ impl StudyOutcome {
         self
     }
 
+    /// Returns the numbers of results that are made, and of all.
+    pub fn made(&self) -> (usize, usize) {
+        let lines = self.lines.iter();
+        (lines.clone().map(LineOutcome::splits_made).sum(), lines.map(|outcome| outcome.splits.len()).sum())
+    }
+
     /// Returns the rows of the table `studies`.
     pub fn rows(&self) -> Vec<StudyRow> {
         let groups = self.lines.chunk_by(|a, b| a.line.group == b.line.group);
@@ -124,9 +135,10 @@ impl StudyOutcome {
         let more = other.and_then(|other| outcome.srcc_gain_over(other, ratio));
         let p = more.and_then(|more| more.p);
         let more = MeasureColumns::clamped(more, (-2.0, 2.0));
-        let pictures = outcome.pictures();
+        let (pictures, splits) = (outcome.pictures(), outcome.splits_made());
         let windows: u64 = outcome.splits.iter().map(|split| split.windows).sum();
-        let seconds: Option<f64> = outcome.splits.iter().map(|split| split.seconds).sum();
+        let made = outcome.splits.iter().filter(|split| split.measures.n > 0);
+        let seconds: Option<f64> = made.map(|split| split.seconds).sum();
         StudyRow {
             study: self.name.to_string(),
             line: 0,
@@ -140,8 +152,8 @@ impl StudyOutcome {
             pool: Some(line.pool.to_string()),
             select: line.setup.as_ref().map(|setup| setup.select.to_string()),
             setup: line.setup.as_ref().map(|setup| serde_json::to_string(setup).expect("a setup has text for keys")),
-            splits: Some(u32::try_from(outcome.splits.len()).unwrap_or(u32::MAX)),
-            pictures: Some(pictures as f64 / outcome.splits.len().max(1) as f64),
+            splits: Some(u32::try_from(splits).unwrap_or(u32::MAX)),
+            pictures: (splits > 0).then(|| pictures as f64 / splits as f64),
             srcc: srcc.mean,
             srcc_std: srcc.std,
             srcc_low: srcc.low,
@@ -162,8 +174,8 @@ impl StudyOutcome {
             srcc_more_low: more.low,
             srcc_more_high: more.high,
             srcc_more_p: p,
-            windows: Some(windows as f64 / pictures.max(1) as f64),
-            seconds: seconds.map(|seconds| seconds / pictures.max(1) as f64),
+            windows: (pictures > 0).then(|| windows as f64 / pictures as f64),
+            seconds: seconds.filter(|_| pictures > 0).map(|seconds| seconds / pictures as f64),
             paper: line.paper,
         }
     }

@@ -27,8 +27,15 @@ impl StudyOutcome {
         let mut page = ResultPage::new(style);
         page.line("", &self.definition.title);
         self.definition.about.trim_end().lines().for_each(|line| page.line("", line));
+        let (made, all) = self.made();
+        if made < all {
+            page.line(
+                "",
+                &format!("So far: {made} of {all} results are made. Numbers of a row with fewer splits change."),
+            );
+        }
         for tested in rows.chunk_by(|a, b| a.tested_on == b.tested_on) {
-            let title = format!("Tested on {}, {} splits", tested[0].tested_on, tested[0].splits.unwrap_or(0));
+            let title = format!("Tested on {}, {} splits", tested[0].tested_on, self.definition.splits);
             page.table(&ResultTable::new(title, self.columns(&rows, tested)));
         }
         if self.definition.across {
@@ -100,6 +107,12 @@ impl StudyOutcome {
             Baseline::First => "the first row",
             Baseline::Previous => "the row before",
         };
+        let (made, results) = self.made();
+        if made < results {
+            let splits = self.definition.splits;
+            let cell = |row: &StudyRow| format!("{} of {splits}", row.splits.unwrap_or(0));
+            columns.push(Column::right("splits", cells(&cell)).meaning("splits whose results are made"));
+        }
         columns.extend([
             Column::right("n", cells(&|row| mean(row.pictures))).meaning("pictures of a test").left_out(3),
             Column::right("SRCC", cells(&|row| format_number(row.srcc))),

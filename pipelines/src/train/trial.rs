@@ -21,6 +21,9 @@ pub const TRIALS: &str = "trials";
 /// Version of the training method. Raising it invalidates the trials of older versions.
 const VERSION: u32 = 1;
 
+/// What a tested picture costs in windows: those of 640 x 480 pixels, and the whole.
+const WINDOWS_TESTED: u64 = 36;
+
 /// A training on one split with one setup, starting from one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trial {
@@ -153,6 +156,9 @@ pub enum TrialError {
 }
 
 impl Trial {
+    /// What a step costs for each of its pictures, in scored windows: a window and the whole, forward and back.
+    pub const WINDOWS_PER_PICTURE: u64 = 6;
+
     /// Plans the training on split number `split` (from 1) of `splits`, starting from `model`. All pictures of a scene
     /// are used; those of the algorithms in the setup's `without` only in the test.
     ///
@@ -234,6 +240,16 @@ impl Trial {
     /// Returns the number of steps per epoch. The last step may have fewer pictures.
     pub fn steps_per_epoch(&self) -> u64 {
         self.train.len().div_ceil(self.setup.batch_size as usize) as u64
+    }
+
+    /// Estimates what an epoch costs in scored windows: that of its steps and of its test. For deadlines and progress.
+    pub fn windows_per_epoch(&self) -> u64 {
+        (self.train.len() as u64 * Trial::WINDOWS_PER_PICTURE) + self.held_out().len() as u64 * WINDOWS_TESTED
+    }
+
+    /// Estimates what the training costs in scored windows.
+    pub fn windows(&self) -> u64 {
+        u64::from(self.setup.epochs) * self.windows_per_epoch() + self.test.len() as u64 * WINDOWS_TESTED
     }
 
     /// Returns `<data set>-<split>-<digest>`. The name changes with anything that determines what is learned or how it

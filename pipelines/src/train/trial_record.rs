@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -46,6 +47,10 @@ pub struct TrialRecord {
     pub created: Timestamp,
     /// When this record was written.
     pub updated: Timestamp,
+    /// The attempt of a cluster that works on the trial, or made it. A later attempt takes the trial from an earlier one. None
+    /// if a process by itself does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
     /// The data set's name.
     pub dataset: DatasetName,
     /// The split's number, from 1.
@@ -133,10 +138,19 @@ pub enum TrialRecordError {
         #[source]
         source: serde_json::Error,
     },
+    /// Another attempt works on the trial.
+    #[error("another attempt has taken trial `{trial}` over")]
+    Superseded {
+        /// The trial's name.
+        trial: String,
+    },
 }
 
 /// The record's file name in a trial's folder.
 const RECORD: &str = "trial.json";
+
+/// Tries to take a trial that others take at the same time.
+const CLAIM_TRIES_MAX: u32 = 8;
 
 impl TrialRecord {
     /// Returns the record of a trial that starts now.
@@ -152,6 +166,7 @@ impl TrialRecord {
             state: TrialState::Running,
             created: now,
             updated: now,
+            attempt: None,
             dataset: trial.dataset.clone(),
             split: trial.split,
             splits: trial.splits.clone(),
@@ -171,12 +186,15 @@ impl TrialRecord {
     /// # Errors
     /// The store fails, or the record is invalid.
     pub async fn find(store: &Store, name: &str) -> Result<Option<TrialRecord>, TrialRecordError> {
-        let bytes = match store.get(&trial_key(name, RECORD)).await {
-            Err(error) if error.is_not_found() => return Ok(None),
-            other => other?,
-        };
+        match store.get(&trial_key(name, RECORD)).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            bytes => TrialRecord::parse(name, &bytes?).map(Some),
+        }
+    }
+
+    fn parse(name: &str, bytes: &[u8]) -> Result<TrialRecord, TrialRecordError> {
         let invalid = |source| TrialRecordError::Json { trial: name.to_owned(), source };
-        serde_json::from_slice(&bytes).map(Some).map_err(invalid)
+        serde_json::from_slice(bytes).map_err(invalid)
     }
 
     /// Reads the records of all trials of a store that can be read, oldest first. The others are logged.
@@ -201,8 +219,52 @@ impl TrialRecord {
     /// # Errors
     /// The store fails.
     pub async fn write(&self, store: &Store) -> Result<(), StoreError> {
-        let text = serde_json::to_vec_pretty(self).expect("a record has text for keys");
-        store.put(&trial_key(&self.name, RECORD), text.into()).await
+        store.put(&trial_key(&self.name, RECORD), self.to_text()).await
+    }
+
+    fn to_text(&self) -> Bytes {
+        serde_json::to_vec_pretty(self).expect("a record has text for keys").into()
+    }
+
+    /// Takes the trial for an attempt, or for a process by itself (None), and writes the record. Of several attempts the latest
+    /// keeps it: earlier ones find out when they next write.
+    ///
+    /// # Errors
+    /// A later attempt has it ([`TrialRecordError::Superseded`]), or the store fails.
+    pub async fn claim(&mut self, store: &Store, attempt: Option<u64>) -> Result<(), TrialRecordError> {
+        self.attempt = attempt;
+        let key = trial_key(&self.name, RECORD);
+        let mut tries = 1;
+        loop {
+            let written = match store.get_versioned(&key).await {
+                Err(error) if error.is_not_found() => return Ok(self.write(store).await?),
+                Err(error) => Err(error),
+                Ok((stored, version)) => {
+                    let stored = TrialRecord::parse(&self.name, &stored)?;
+                    if attempt.is_some() && stored.attempt > attempt {
+                        return Err(TrialRecordError::Superseded { trial: self.name.clone() });
+                    }
+                    store.replace(&key, self.to_text(), &version).await
+                }
+            };
+            match written {
+                Err(error) if error.is_changed() && tries < CLAIM_TRIES_MAX => tries += 1,
+                written => return Ok(written?),
+            }
+        }
+    }
+
+    /// Checks that this record's attempt still has the trial.
+    ///
+    /// # Errors
+    /// Another attempt has it ([`TrialRecordError::Superseded`]), or the store fails.
+    pub async fn check_claim(&self, store: &Store) -> Result<(), TrialRecordError> {
+        match TrialRecord::find(store, &self.name).await? {
+            Some(stored) if stored.attempt != self.attempt => {
+                Err(TrialRecordError::Superseded { trial: self.name.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether the trial is trained and tested.

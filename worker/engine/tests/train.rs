@@ -5,18 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use candle_core::Device;
 use dqa_engine::decode::{self, Limits};
 use dqa_engine::inference::InferenceSettings;
+use dqa_engine::shard::StopFlag;
 use dqa_engine::train::{BaseModel, TrainError, TrainingEvent, TrainingResources, TrialRunner};
 use dqa_model::{Batcher, ClipWeights, Options, Prepared, PromptMode, Prompts, Scorer};
 use dqa_pipelines::dataset::{self, DataSet, Definition};
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::parquet_file;
-use dqa_pipelines::train::{SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, Tune, WeightsDtype};
+use dqa_pipelines::train::{
+    SceneNames, Select, Setup, Splits, SplitsOptions, Trial, TrialRecord, TrialRecordError, Tune, WeightsDtype,
+};
 use dqa_testkit::{Picture, hf};
 use tokio::runtime::Runtime;
 
@@ -98,7 +102,13 @@ fn read_definition(dir: &Path) -> Definition {
 fn training_resources(kept_bytes_max: u64) -> TrainingResources {
     let settings =
         InferenceSettings { batch: Some(8), decode_threads: 2, picture_bytes_max: 8 << 20, limits: Limits::default() };
-    TrainingResources { device: Device::Cpu, device_name: "cpu".to_owned(), settings, kept_bytes_max }
+    TrainingResources {
+        device: Device::Cpu,
+        device_name: "cpu".to_owned(),
+        settings,
+        kept_bytes_max,
+        stop: StopFlag::default(),
+    }
 }
 
 /// Returns a small setup: an epoch trains on 8 pictures in two steps, and 4 pictures are for the test.
@@ -139,6 +149,68 @@ fn a_resumed_training_writes_identical_files() {
         let third = fixture.runner.run(&trial, &resumed, fixture.runtime.handle(), &mut |event| panic!("{event:?}"));
         assert_eq!(third.unwrap(), second.unwrap());
     }
+}
+
+#[test]
+fn a_training_that_ended_within_an_epoch_resumes_there() {
+    let mut fixture = TrainingFixture::new();
+    fixture.runner.set_checkpoint_interval(Duration::ZERO);
+    let trial = fixture.trial(&Setup { select: Select::BestOnTest, ..setup() });
+    let (whole, resumed) = (fixture.store("whole"), fixture.store("resumed"));
+    let key = trial.key("checkpoint.safetensors");
+    let copy = async || resumed.put(&key, whole.get(&key).await.unwrap()).await.unwrap();
+    // The first of the epoch's two steps is in the checkpoint when the second is made.
+    let record = fixture.runner.run(&trial, &whole, fixture.runtime.handle(), &mut |event| {
+        if let TrainingEvent::Step { epoch: 2, step: 2, .. } = event {
+            fixture.runtime.block_on(copy());
+        }
+    });
+    assert!(record.unwrap().is_complete());
+    let mut steps = Vec::new();
+    let second = fixture.runner.run(&trial, &resumed, fixture.runtime.handle(), &mut |event| {
+        if let TrainingEvent::Step { epoch, step, .. } = event {
+            steps.push((epoch, step));
+        }
+    });
+    second.unwrap();
+    assert_eq!(steps, [(2, 2), (3, 1), (3, 2)]);
+    assert_eq!(fixture.reproducible_files(&trial, &resumed), fixture.reproducible_files(&trial, &whole));
+    for column in ["loss", "train_srcc", "gradient_norm_max"] {
+        let values = |store| fixture.column(&trial, store, "epochs.parquet", column);
+        assert_eq!(values(&resumed), values(&whole), "{column}");
+    }
+}
+
+#[test]
+fn of_two_attempts_the_later_one_keeps_the_trial() {
+    let mut fixture = TrainingFixture::new();
+    let (trial, store) = (fixture.trial(&setup()), fixture.store("store"));
+    fixture.runner.set_attempt(7, StopFlag::default());
+    let take_over = async |attempt| {
+        let mut record = TrialRecord::find(&store, &trial.name()).await.unwrap().unwrap();
+        record.claim(&store, Some(attempt)).await
+    };
+    let superseded = fixture.runner.run(&trial, &store, fixture.runtime.handle(), &mut |event| match event {
+        TrainingEvent::Epoch(row) if row.epoch == 1 => fixture.runtime.block_on(take_over(8)).unwrap(),
+        _ => {}
+    });
+    let is_superseded = |error: &TrainError| matches!(error, TrainError::Record(TrialRecordError::Superseded { .. }));
+    assert!(is_superseded(&superseded.unwrap_err()));
+    assert!(matches!(fixture.runtime.block_on(take_over(7)), Err(TrialRecordError::Superseded { .. })));
+    // The later attempt goes on from the first epoch, and a stop ends it with a checkpoint.
+    let stop = StopFlag::default();
+    fixture.runner.set_attempt(9, stop.clone());
+    let mut epochs = Vec::new();
+    let stopped = fixture.runner.run(&trial, &store, fixture.runtime.handle(), &mut |event| {
+        if let TrainingEvent::Epoch(row) = event {
+            epochs.push(row.epoch);
+            stop.stop();
+        }
+    });
+    assert!(matches!(stopped, Err(TrainError::Stopped)));
+    fixture.runner.set_attempt(10, StopFlag::default());
+    let record = fixture.run(&trial, &store).unwrap();
+    assert_eq!((epochs, record.attempt, record.kept.unwrap().epoch), (vec![2], Some(10), 3));
 }
 
 #[test]

@@ -54,6 +54,10 @@ impl EvaluationRun<'_> {
         let mut failed = None;
         let report =
             inference::run(scorer, settings, sources, fetch, |source, PictureOutcome { score, .. }| match score {
+                _ if self.resources.stop.is_stopped() => {
+                    failed = Some(EvaluateError::Stopped);
+                    ControlFlow::Break(())
+                }
                 Ok(score) => {
                     let pooled = PooledScores::compute(&score.windows, &source.deviations.borrow(), None);
                     rows.push(self.row(source.fetched.index, &pooled, score.windows.len()));
@@ -84,6 +88,9 @@ impl EvaluationRun<'_> {
         let limits = Limits { side_min: views.side_min(), ..self.resources.settings.limits.clone() };
         let mut rows = Vec::with_capacity(self.evaluation.pictures.len());
         for fetched in self.files() {
+            if self.resources.stop.is_stopped() {
+                return Err(EvaluateError::Stopped);
+            }
             let decoded = fetched.take().and_then(|bytes| decode::decode(&bytes, &limits));
             let picture = decoded.map_err(|source| self.failed(fetched.index, source))?;
             let deviations = deviations(&picture, views);

@@ -32,6 +32,9 @@ pub enum EvaluateError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It was told to stop.
+    #[error("the test was told to stop")]
+    Stopped,
     /// A trial's files cannot be copied to this machine.
     #[error("cannot write to the folder of temporary files")]
     Temporary(#[from] std::io::Error),

@@ -1,6 +1,6 @@
 //! The model that a training begins with: CLIP's weights, pretrained or random, and prompts, given or new.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dqa_model::{
     ClipConfig, ClipWeights, ConfigError, PromptInit, PromptMode, PromptShape, Prompts, PromptsError, Words,
@@ -44,8 +44,8 @@ impl BaseModel {
     /// # Errors
     /// Fails with any [`BaseModelError`].
     pub fn open(model: &str, prompts: Option<&Path>, seed: u64, offline: bool) -> Result<BaseModel, BaseModelError> {
-        let weights = match model.strip_prefix(RANDOM_SCHEME) {
-            Some(config) => ClipWeights::initial(ClipConfig::read(&PathBuf::from(config))?, seed),
+        let weights = match BaseModel::new_config(model) {
+            Some(config) => ClipWeights::initial(ClipConfig::read(config)?, seed),
             None => models::weights(model, offline)?,
         };
         let prompts = prompts.map(|file| Ok::<_, BaseModelError>((file, models::prompts(file, weights.config())?)));
@@ -65,6 +65,37 @@ impl BaseModel {
         }
         let model = ModelRef { name: model.to_owned(), digest: weights.digest().to_string(), prompts: prompts_ref };
         Ok(BaseModel { weights, prompts: prompts.map(|(_, prompts)| prompts), model, trained_on })
+    }
+
+    /// Creates a model from weights, and prompts if they are given, that are loaded already. `model` has its names; its
+    /// digests become those of what is loaded.
+    ///
+    /// # Errors
+    /// Fails if the prompts are invalid.
+    pub fn from_loaded(
+        model: &ModelRef,
+        weights: ClipWeights,
+        prompts: Option<Prompts>,
+        trained_on: TrainedOn,
+    ) -> Result<BaseModel, BaseModelError> {
+        let prompts_ref = match (&prompts, &model.prompts) {
+            (Some(prompts), Some(given)) => {
+                Some(PromptsRef { name: given.name.clone(), digest: prompts.digest()?.to_string() })
+            }
+            _ => None,
+        };
+        let model = ModelRef { name: model.name.clone(), digest: weights.digest().to_string(), prompts: prompts_ref };
+        Ok(BaseModel { weights, prompts, model, trained_on })
+    }
+
+    /// Returns the path of the configuration, if the model's weights are new.
+    pub fn new_config(name: &str) -> Option<&Path> {
+        name.strip_prefix(RANDOM_SCHEME).map(Path::new)
+    }
+
+    /// Returns the prompts that were given.
+    pub fn given_prompts(&self) -> Option<&Prompts> {
+        self.prompts.as_ref()
     }
 
     /// Returns the model's name and digests, for a trial.

@@ -1,6 +1,6 @@
 //! A training's checkpoint as one object: the trainer's state after an epoch, the epochs so far, and the best state if
-//! the setup selects an epoch. It is written with one atomic put, so a training that was killed resumes from its last
-//! whole epoch.
+//! the setup selects an epoch. It is written with one atomic put after each epoch, and within a long one every few minutes, so a
+//! training that was killed resumes from there.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,8 @@ use dqa_pipelines::tables::epochs::EpochRow;
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
+
+use super::epoch_stats::EpochStats;
 
 /// The checkpoint's file in a trial's folder.
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -24,6 +26,8 @@ const BEST: &str = "best.";
 pub(super) struct History {
     pub(super) epochs: Vec<EpochRow>,
     pub(super) best: Option<Best>,
+    /// The steps of the epoch that is under way, if the state is from within it.
+    pub(super) within: Option<EpochStats>,
 }
 
 /// The best state so far.
@@ -42,6 +46,8 @@ struct Facts {
     trial: String,
     epochs: Vec<EpochRow>,
     best: Option<BestFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    within: Option<EpochStats>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,10 +66,11 @@ impl History {
         }
     }
 
-    /// Returns the checkpoint's bytes, with the trainer's state after the last epoch.
+    /// Returns the checkpoint's bytes, with the trainer's state after the last epoch, or after the last step within the next.
     pub(super) fn to_bytes(&self, trial: &str, state: &[u8]) -> Bytes {
         let best = self.best.as_ref().map(|best| BestFacts { epoch: best.epoch, srcc: best.srcc });
-        let facts = Facts { trial: trial.to_owned(), epochs: self.epochs.clone(), best };
+        let (epochs, within) = (self.epochs.clone(), self.within.clone());
+        let facts = Facts { trial: trial.to_owned(), epochs, best, within };
         let facts = toml::to_string(&facts).expect("facts have text for keys");
         let file = |state| File::parse(state).expect("a trainer's state is safetensors");
         let mut all = file(state);
@@ -92,7 +99,7 @@ impl History {
             Best { epoch, srcc, state }
         });
         let state = file.renamed(|name| (!name.starts_with(BEST)).then(|| name.to_owned())).to_bytes();
-        Ok((History { epochs: facts.epochs, best }, state))
+        Ok((History { epochs: facts.epochs, best, within: facts.within }, state))
     }
 }
 
@@ -145,7 +152,12 @@ mod tests {
     fn what_is_written_is_read_back_by_its_trial_alone() {
         let row = |loss| EpochRow { epoch: 1, loss, held_out_srcc: Some(0.380952380952381), ..EpochRow::default() };
         let epochs = vec![row(0.1 + 0.2), row(1e-300 / 3.0)];
-        let history = History { epochs, best: Some(Best { epoch: 1, srcc: Some(0.1 + 0.2), state: state(1) }) };
+        let within = Some(serde_json::from_value(serde_json::json!({
+            "steps": 2, "scores": [0.25, 0.1], "targets": [0.5, 1.0], "squared_errors": 0.3, "seconds": 1.5, "lr": 1e-4,
+            "gradient_norms": 2.0, "gradient_norm_max": 1.25
+        }))
+        .unwrap());
+        let history = History { epochs, within, best: Some(Best { epoch: 1, srcc: Some(0.1 + 0.2), state: state(1) }) };
         let bytes = history.to_bytes("t", &state(2));
         let names =
             SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(str::to_owned).collect::<BTreeSet<_>>();

@@ -6,10 +6,14 @@
 
 mod base_model;
 mod checkpoint;
+mod epoch_stats;
+mod memory;
 mod outcome;
 mod pictures;
 mod predictor;
 mod training;
+
+use std::time::Duration;
 
 use candle_core::Device;
 use dqa_model::train::TrainerError;
@@ -21,6 +25,7 @@ use tokio::runtime::Handle;
 
 use crate::decode::PictureError;
 use crate::inference::InferenceSettings;
+use crate::shard::StopFlag;
 pub use base_model::{BaseModel, BaseModelError};
 use pictures::Pictures;
 use training::Training;
@@ -36,7 +41,18 @@ pub struct TrainingResources {
     pub settings: InferenceSettings,
     /// Bytes of decoded pictures that are kept from one epoch to the next.
     pub kept_bytes_max: u64,
+    /// Ends a training, or an evaluation, at its next step or picture.
+    pub stop: StopFlag,
 }
+
+impl TrainingResources {
+    fn check_stop(&self) -> Result<(), TrainError> {
+        if self.stop.is_stopped() { Err(TrainError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// Time between two checkpoints within an epoch.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(120);
 
 /// An event of a training, for progress displays.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +103,20 @@ pub enum TrainError {
     /// The model to begin with cannot be opened.
     #[error(transparent)]
     BaseModel(#[from] BaseModelError),
+    /// It was told to stop.
+    #[error("the training was told to stop; its last checkpoint is kept")]
+    Stopped,
+    /// The machine has less memory than the training needs.
+    #[error(
+        "the training needs at least {:.1} GB of memory, and {:.1} GB are free; fewer --threads need less if weights learn",
+        *needed as f64 / 1e9, *available as f64 / 1e9
+    )]
+    Memory {
+        /// Bytes that it needs at least.
+        needed: u64,
+        /// Bytes that are free.
+        available: u64,
+    },
     /// The trial was planned with another model.
     #[error("trial `{trial}` begins with model {wanted}, and this is {loaded}")]
     OtherModel {
@@ -170,6 +200,9 @@ pub struct TrialRunner {
     base: BaseModel,
     resources: TrainingResources,
     pictures: Pictures,
+    /// The attempt of a cluster that the trials are run by.
+    attempt: Option<u64>,
+    checkpoint_interval: Duration,
 }
 
 impl TrialRunner {
@@ -177,7 +210,8 @@ impl TrialRunner {
     pub fn new(base: BaseModel, resources: TrainingResources) -> TrialRunner {
         let InferenceSettings { decode_threads, limits, .. } = &resources.settings;
         let pictures = Pictures::new(*decode_threads, limits.clone(), resources.kept_bytes_max);
-        TrialRunner { base, resources, pictures }
+        let checkpoint_interval = CHECKPOINT_INTERVAL;
+        TrialRunner { base, resources, pictures, attempt: None, checkpoint_interval }
     }
 
     /// Returns the model that the trials begin with.
@@ -190,12 +224,28 @@ impl TrialRunner {
         self.base = base;
     }
 
+    /// Makes the trials that follow those of an attempt of a cluster, which ends them by `stop`. An attempt does not write over
+    /// what a later one wrote.
+    pub fn set_attempt(&mut self, attempt: u64, stop: StopFlag) {
+        self.attempt = Some(attempt);
+        self.resources.stop = stop;
+    }
+
+    /// Sets the time between two checkpoints within an epoch.
+    pub fn set_checkpoint_interval(&mut self, interval: Duration) {
+        self.checkpoint_interval = interval;
+    }
+
+    /// Returns the share of the machine that the trials use.
+    pub fn resources(&self) -> &TrainingResources {
+        &self.resources
+    }
+
     /// Trains and tests a trial and writes its results to the store; returns the record of a trial that is complete
     /// there. Blocks: call it on a thread of its own; `runtime` does the reading and writing.
     ///
     /// # Errors
-    /// Fails with any [`TrainError`]. The store then has the checkpoint of the last whole epoch, from which the same
-    /// call resumes.
+    /// Fails with any [`TrainError`]. The store then has the last checkpoint, from which the same call resumes.
     pub fn run(
         &self,
         trial: &Trial,

@@ -39,7 +39,27 @@ pub(super) fn write(
             predictor.predict(&predictor.scorer(&weights, &prompts)?, (&trial.test, epoch), each)?
         }
     };
+    training.runtime.block_on(training.record.check_claim(training.store))?;
     write_files(&training, (&weights, &prompts), epoch, &scored)?;
+    let kept = kept_epoch(&training, epoch, &scored);
+    let mut record = training.record;
+    record.kept = Some(kept);
+    record.state = TrialState::Complete;
+    record.updated = Timestamp::now();
+    let store = training.store;
+    training.runtime.block_on(async {
+        record.check_claim(store).await?;
+        record.write(store).await?;
+        // The checkpoint is three times as large as the learned tensors, and no longer of use.
+        store.delete(&trial.key(CHECKPOINT)).await?;
+        // Read back, so that the caller has what later readers get: JSON keeps a number to within its last digit.
+        Ok(TrialRecord::find(store, &record.name).await?.expect("it was written"))
+    })
+}
+
+/// Returns what is recorded of the kept epoch.
+fn kept_epoch(training: &Training<'_>, epoch: u32, scored: &[Prediction]) -> KeptEpoch {
+    let trial = training.trial;
     let row = &training.history.epochs[epoch as usize - 1];
     let validation = Measures {
         n: trial.validation.len(),
@@ -55,25 +75,13 @@ pub(super) fn write(
         krcc: row.train_krcc,
         rmse: Some(row.loss.sqrt()),
     };
-    let kept = KeptEpoch {
+    KeptEpoch {
         epoch,
         loss: row.loss,
         train,
         validation: (trial.setup.select == Select::BestOnValidation).then_some(validation),
-        test: (!trial.test.is_empty()).then(|| measures(&trial.test, &scored)),
-    };
-    let mut record = training.record;
-    record.kept = Some(kept);
-    record.state = TrialState::Complete;
-    record.updated = Timestamp::now();
-    let store = training.store;
-    training.runtime.block_on(async {
-        record.write(store).await?;
-        // The checkpoint is three times as large as the learned tensors, and no longer of use.
-        store.delete(&trial.key(CHECKPOINT)).await?;
-        // Read back, so that the caller has what later readers get: JSON keeps a number to within its last digit.
-        Ok(TrialRecord::find(store, &record.name).await?.expect("it was written"))
-    })
+        test: (!trial.test.is_empty()).then(|| measures(&trial.test, scored)),
+    }
 }
 
 /// Returns whether the weights are rounded when they are written.

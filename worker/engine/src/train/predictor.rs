@@ -52,6 +52,10 @@ impl Predictor<'_> {
         let mut failed = None;
         let settings = &self.resources.settings;
         inference::run(scorer, settings, sources, FetchedPicture::take, |fetched, PictureOutcome { score, .. }| {
+            if let Err(stopped) = self.resources.check_stop() {
+                failed = Some(stopped);
+                return ControlFlow::Break(());
+            }
             match score {
                 Ok(score) => {
                     scored.push(Prediction { score: score.score, windows: score.windows.len() as u64 });

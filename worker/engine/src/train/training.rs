@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use dqa_model::train::{Example, Step, Trainable, Trainer, TrainerError, TrainerOptions};
+use dqa_model::train::{Example, Trainable, Trainer, TrainerError, TrainerOptions};
 use dqa_model::{INPUT_SIDE, Origin, ViewMode, Views, whole_view};
 use dqa_pipelines::causes;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::tables::epochs::EpochRow;
-use dqa_pipelines::train::{self, Measures, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
+use dqa_pipelines::train::{self, Select, Setup, Trial, TrialPicture, TrialRecord, Tune};
 use dqa_pipelines::trained_on::TrainedOn;
 use tokio::runtime::Handle;
 use tracing::info;
 
 use super::checkpoint::{Best, CHECKPOINT, History};
+use super::epoch_stats::EpochStats;
+use super::memory;
 use super::pictures::DecodedPicture;
 use super::predictor::{Prediction, Predictor, measures};
 use super::{TrainError, TrainingEvent, TrainingResources, TrialRunner};
@@ -43,9 +45,19 @@ impl<'a> Training<'a> {
         each: &mut dyn FnMut(TrainingEvent<'_>),
     ) -> Result<Training<'a>, TrainError> {
         let views: Views = trial.setup.views.parse()?;
+        memory::check(runner.base.weights().config(), &trial.setup, &runner.resources.device)?;
         check_pictures(runner, trial, views.side_min(), runtime, each)?;
         let mut trainer = trainer(runner, &trial.setup, views)?;
         let name = trial.name();
+        let learnable = trainer.learnable() as u64;
+        let mut trained_on = runner.base.trained_on().clone();
+        trained_on.add(&TrainedOn::from_trial(trial));
+        let mut record = match runtime.block_on(TrialRecord::find(store, &name))? {
+            // An earlier version of dqa, which did not record it, may have started the trial.
+            Some(record) => TrialRecord { trained_on, ..record },
+            None => TrialRecord::new(trial, learnable, trained_on, provenance(&runner.resources)),
+        };
+        runtime.block_on(record.claim(store, runner.attempt))?;
         let mut history = History::default();
         let key = trial.key(CHECKPOINT);
         match runtime.block_on(store.get(&key)) {
@@ -58,15 +70,6 @@ impl<'a> Training<'a> {
                 history = earlier;
             }
         }
-        let learnable = trainer.learnable() as u64;
-        let mut trained_on = runner.base.trained_on().clone();
-        trained_on.add(&TrainedOn::from_trial(trial));
-        let record = match runtime.block_on(TrialRecord::find(store, &name))? {
-            // An earlier version of dqa, which did not record it, may have started the trial.
-            Some(record) => TrialRecord { trained_on, ..record },
-            None => TrialRecord::new(trial, learnable, trained_on, provenance(&runner.resources)),
-        };
-        runtime.block_on(record.write(store))?;
         each(TrainingEvent::Begun { learnable, epochs_done: history.epochs.len() as u32 });
         Ok(Training { runner, trial, store, runtime, views, trainer, record, history, last: None })
     }
@@ -83,11 +86,20 @@ impl<'a> Training<'a> {
             }
             info!(trial = self.record.name, epoch, loss = row.loss, srcc = row.held_out_srcc, "epoch done");
             self.history.epochs.push(row);
-            let bytes = self.history.to_bytes(&self.record.name, &self.trainer.save());
-            self.runtime.block_on(self.store.put(&self.trial.key(CHECKPOINT), bytes))?;
+            self.write_checkpoint()?;
             each(TrainingEvent::Epoch(self.history.epochs.last().expect("an epoch was pushed")));
         }
         Ok(())
+    }
+
+    /// Writes the state and the history to the store, unless another attempt has the trial.
+    fn write_checkpoint(&self) -> Result<(), TrainError> {
+        let bytes = self.history.to_bytes(&self.record.name, &self.trainer.save());
+        let (store, key) = (self.store, self.trial.key(CHECKPOINT));
+        self.runtime.block_on(async {
+            self.record.check_claim(store).await?;
+            Ok(store.put(&key, bytes).await?)
+        })
     }
 
     /// Returns what scores pictures under the training's states.
@@ -112,36 +124,60 @@ impl<'a> Training<'a> {
         let steps = trial.steps_per_epoch();
         let make =
             |picture: &TrialPicture, decoded: &DecodedPicture| example(picture, decoded, &views, (setup.seed, epoch));
-        let mut epoch_stats = EpochStats::default();
+        // Those of the steps that an earlier process made, if it ended within the epoch.
+        let mut epoch_stats = self.history.within.take().unwrap_or_default();
+        let left = &order[(epoch_stats.steps as usize * setup.batch_size as usize).min(order.len())..];
         let mut batch = Vec::with_capacity(setup.batch_size as usize);
-        let trainer = &mut self.trainer;
-        let ended = self.runner.pictures.each_ahead(&order, self.runtime, make, |index, made| {
+        let mut written = Instant::now();
+        let (runner, runtime) = (self.runner, self.runtime);
+        let ended = runner.pictures.each_ahead(left, runtime, make, |index, made| {
             match made {
                 Ok(example) => batch.push(example),
-                Err(source) => return ControlFlow::Break(TrainError::unreadable(trial, &order[index].image, source)),
+                Err(source) => return ControlFlow::Break(TrainError::unreadable(trial, &left[index].image, source)),
             }
-            if batch.len() < setup.batch_size as usize && index + 1 < order.len() {
+            if batch.len() < setup.batch_size as usize && index + 1 < left.len() {
                 return ControlFlow::Continue(());
             }
-            let step = epoch_stats.steps + 1;
-            let lr = setup.learning_rate_at(u64::from(epoch - 1) * steps + epoch_stats.steps, steps);
-            let started = Instant::now();
-            match trainer.step(&batch, lr) {
-                Ok(made) => {
-                    each(TrainingEvent::Step { epoch, step, steps, loss: made.loss });
-                    epoch_stats.add(&batch, &made, lr, started);
-                }
-                Err(source @ TrainerError::NotFinite { .. }) => {
-                    return ControlFlow::Break(TrainError::Diverged { epoch, step, steps, source });
-                }
-                Err(source) => return ControlFlow::Break(TrainError::Trainer(source)),
+            let step = (epoch, epoch_stats.steps + 1, steps);
+            match self.step(&batch, step, &mut epoch_stats, each) {
+                Ok(()) => batch.clear(),
+                Err(error) => return ControlFlow::Break(error),
             }
-            batch.clear();
+            if index + 1 < left.len() && written.elapsed() >= runner.checkpoint_interval {
+                self.history.within = Some(epoch_stats.clone());
+                if let Err(error) = self.write_checkpoint() {
+                    return ControlFlow::Break(error);
+                }
+                written = Instant::now();
+            }
             ControlFlow::Continue(())
         });
+        self.history.within = None;
         match ended {
             ControlFlow::Break(error) => Err(error),
             ControlFlow::Continue(()) => Ok(epoch_stats.row(&self.record.name, epoch)),
+        }
+    }
+
+    /// Makes a step: its epoch and its number there, from 1, of so many.
+    fn step(
+        &mut self,
+        batch: &[Example],
+        (epoch, step, steps): (u32, u64, u64),
+        epoch_stats: &mut EpochStats,
+        each: &mut dyn FnMut(TrainingEvent<'_>),
+    ) -> Result<(), TrainError> {
+        self.runner.resources.check_stop()?;
+        let lr = self.trial.setup.learning_rate_at(u64::from(epoch - 1) * steps + epoch_stats.steps, steps);
+        let started = Instant::now();
+        match self.trainer.step(batch, lr) {
+            Ok(made) => {
+                each(TrainingEvent::Step { epoch, step, steps, loss: made.loss });
+                epoch_stats.add(batch, &made, lr, started);
+                Ok(())
+            }
+            Err(source @ TrainerError::NotFinite { .. }) => Err(TrainError::Diverged { epoch, step, steps, source }),
+            Err(source) => Err(TrainError::Trainer(source)),
         }
     }
 
@@ -246,51 +282,6 @@ fn example(
         whole: (views.sees != ViewMode::Local).then(|| decoded.whole_view()),
         target: picture.target,
     })
-}
-
-/// Sums over the steps of an epoch so far.
-#[derive(Default)]
-struct EpochStats {
-    steps: u64,
-    scores: Vec<f64>,
-    targets: Vec<f64>,
-    squared_errors: f64,
-    seconds: f64,
-    lr: f64,
-    gradient_norms: f64,
-    gradient_norm_max: f64,
-}
-
-impl EpochStats {
-    fn add(&mut self, batch: &[Example], step: &Step, lr: f64, started: Instant) {
-        self.steps += 1;
-        self.scores.extend(step.scores.iter().map(|score| f64::from(*score)));
-        self.targets.extend(batch.iter().map(|example| f64::from(example.target)));
-        self.squared_errors += step.loss * batch.len() as f64;
-        self.seconds += started.elapsed().as_secs_f64();
-        self.lr = lr;
-        self.gradient_norms += step.gradient_norm;
-        self.gradient_norm_max = self.gradient_norm_max.max(step.gradient_norm);
-    }
-
-    fn row(&self, trial: &str, epoch: u32) -> EpochRow {
-        let windows = self.scores.len() as f64;
-        let Measures { srcc, plcc, krcc, .. } = Measures::compute(&self.scores, &self.targets);
-        EpochRow {
-            trial: trial.to_owned(),
-            epoch,
-            loss: self.squared_errors / windows,
-            train_srcc: srcc,
-            train_plcc: plcc,
-            train_krcc: krcc,
-            train_seconds: self.seconds,
-            windows_per_second: windows / self.seconds.max(1e-9),
-            lr: self.lr,
-            gradient_norm: self.gradient_norms / self.steps as f64,
-            gradient_norm_max: self.gradient_norm_max,
-            ..EpochRow::default()
-        }
-    }
 }
 
 /// Returns what a trial's record says of this process.
