@@ -238,6 +238,7 @@ impl Import<'_> {
             fingerprint: if self.metric.is_clip_dqa() { self.metric.fingerprint.clone() } else { String::new() },
             counts: RunCounts { pictures, windows: pictures, scored, failed: pictures - scored },
             counted: None,
+            training_counts: None,
             parts_digest: None,
             term: None,
             provenance: self.provenance.clone(),

@@ -144,7 +144,7 @@ async fn find_orphans(store: &Store, named: &NamedParts) -> Result<Vec<String>, 
 
 /// Returns which parts a store's runs need. None, and a warning, if a record cannot be read.
 async fn named_parts(store: &Store) -> Result<Option<NamedParts>, StoreError> {
-    let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
+    let StoredRuns { records, unreadable, .. } = StoredRuns::read(store).await?;
     for (run, error) in &unreadable {
         warn!(%run, error = %causes(error), "no part is removed: the run may name it");
     }

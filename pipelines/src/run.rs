@@ -4,6 +4,7 @@
 mod fenced_write;
 mod lookup;
 mod read_all;
+mod training;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,9 +22,11 @@ use crate::picture_limits::PictureLimits;
 use crate::plan::SHARD_WINDOWS_MAX;
 use crate::store::{Store, StoreError};
 use crate::trained_on::SeenScenes;
+use crate::training::TrainingRequest;
 
 pub use fenced_write::RecordWriter;
 pub use read_all::StoredRuns;
+pub use training::TrainingCounts;
 
 /// The folder of runs in a store.
 pub const RUNS: &str = "runs";
@@ -88,6 +91,9 @@ pub struct RunRecord {
     pub fingerprint: String,
     /// What was planned, and what was done when the parts were last counted. [`crate::run_progress`] has the current numbers.
     pub counts: RunCounts,
+    /// The numbers of trials and evaluations of a run that trains, when the record was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_counts: Option<TrainingCounts>,
     /// The digest of the versions of the parts that `counts` was counted from. None if some were missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<String>,
@@ -142,6 +148,9 @@ pub struct RunRequest {
     pub replicates: u32,
     /// The seed of the reports' bootstrap.
     pub seed: u32,
+    /// The trainings, if the run trains and does not score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<Box<TrainingRequest>>,
     /// Attempts at planning since the last plan. A coordinator that ends while it plans leaves its attempt here.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub planning_attempts: u32,
@@ -197,7 +206,7 @@ pub struct RunSpec {
 
 impl RunSpec {
     /// Returns the settings of a run whose scores no model of dqa made.
-    pub(crate) fn without_model(datasets: Vec<DatasetSpec>, metrics: Vec<MetricSpec>) -> RunSpec {
+    pub fn without_model(datasets: Vec<DatasetSpec>, metrics: Vec<MetricSpec>) -> RunSpec {
         RunSpec {
             datasets,
             model: String::new(),
@@ -260,6 +269,19 @@ pub struct DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// Returns a data set as it is requested, before it is planned.
+    pub fn requested(definition: &Definition) -> DatasetSpec {
+        DatasetSpec {
+            name: definition.name.clone(),
+            root: definition.root.clone(),
+            algorithms: Vec::new(),
+            protocol: definition.protocol.map(|protocol| protocol.to_string()),
+            definition: definition.to_toml(),
+            seen_in_training: None,
+            hazy: None,
+        }
+    }
+
     /// Returns the source of a data set in a run's record. Records of older versions only have its definition.
     pub fn source(&self) -> DatasetSource {
         let root = canonical_address(&self.root);
@@ -377,6 +399,9 @@ fn and_more(more: usize) -> String {
 impl RunRecord {
     /// Returns the run's metrics, CLIP-DQA first if it is one of them.
     pub fn metrics(&self) -> Vec<MetricSpec> {
+        if self.is_training() {
+            return Vec::new();
+        }
         if self.spec.metrics.is_empty() {
             return vec![MetricSpec::clip_dqa(&self.fingerprint)];
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::digest;
 use crate::parts::{self, PartState};
-use crate::run::{PartRef, RunRecord};
+use crate::run::{PartRef, RunRecord, TrainingCounts};
 use crate::store::{Object, Store, StoreError};
 use crate::tables::scores;
 
@@ -43,6 +43,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Returns the progress of a run that trains: its trials and evaluations count as parts.
+    pub(crate) fn of_training(counts: TrainingCounts) -> Progress {
+        Progress { parts: counts.units, parts_done: counts.done, ..Progress::default() }
+    }
+
     /// Returns the number of pictures with a row, scored or failed.
     pub fn pictures_done(&self) -> u64 {
         self.scored + self.failed

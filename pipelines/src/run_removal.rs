@@ -113,7 +113,8 @@ impl RunRemoval {
     /// # Errors
     /// If a run does not exist or is active, if a record cannot be read, or the store fails.
     pub async fn plan(store: &Store, runs: &[RunName]) -> Result<RunRemoval, RunRemovalError> {
-        let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
+        let StoredRuns { mut records, trainings, unreadable } = StoredRuns::read(store).await?;
+        records.extend(trainings);
         if let Some((run, error)) = unreadable.into_iter().next() {
             return Err(RunRemovalError::Unreadable { run, reason: causes(&error).to_string() });
         }

@@ -67,12 +67,13 @@ impl RunStatus {
         Ok(statuses.pop().expect("it is one for each record"))
     }
 
-    /// Reads the current status of all runs of a store, the oldest first.
+    /// Reads the current status of all runs of a store, the oldest first: those with scores, and those that train.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn read_all(store: &Store) -> Result<Vec<RunStatus>, RunRecordError> {
-        Ok(RunStatus::read_each(store, RunRecord::read_all(store).await?, &ProgressCounter::default()).await?)
+        Ok(RunStatus::read_each(store, RunRecord::read_all_with_trainings(store).await?, &ProgressCounter::default())
+            .await?)
     }
 
     /// Reads the current status of each of these runs, in their order. Pass the same `counter` on later calls, so that it
@@ -92,6 +93,7 @@ impl RunStatus {
         let progress = counter.count(store, &records).await?;
         let now = Timestamp::now();
         let status = |((record, process), progress): ((RunRecord, Option<(RunProcess, Timestamp)>), Progress)| {
+            let progress = record.training_counts.map_or(progress, Progress::of_training);
             let process = process.filter(|(process, written)| process.is_alive(*written, now));
             let (state, owner) = match (record.state.is_active(), record.is_managed_by_coordinator()) {
                 (false, _) => (record.state, None),

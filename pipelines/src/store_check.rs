@@ -106,7 +106,7 @@ impl PlannedParts {
 /// # Errors
 /// If the store fails.
 pub async fn check(store: &Store) -> Result<StoreCheck, StoreError> {
-    let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
+    let StoredRuns { records, unreadable, .. } = StoredRuns::read(store).await?;
     let problem = |kind, key, runs, detail| Problem { kind, key, runs, detail };
     let mut problems = Vec::new();
     for (run, error) in unreadable {

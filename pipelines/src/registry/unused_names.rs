@@ -20,7 +20,7 @@ use crate::train::{Splits, TrialRecord};
 /// # Errors
 /// If the store fails.
 pub(crate) async fn free_unused(store: &Store, names: &BTreeSet<DatasetName>) -> Result<(), StoreError> {
-    let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
+    let StoredRuns { records, unreadable, .. } = StoredRuns::read(store).await?;
     if !unreadable.is_empty() {
         return Ok(());
     }

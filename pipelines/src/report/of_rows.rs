@@ -94,6 +94,7 @@ async fn write_run(
         spec: run_spec(parts, metrics),
         counts: RunCounts { pictures, windows: pictures, scored, failed: pictures - scored },
         counted: None,
+        training_counts: None,
         parts_digest: None,
         term: None,
         provenance: BTreeMap::new(),

@@ -17,6 +17,8 @@ const READS_MAX: usize = 16;
 pub struct StoredRuns {
     /// The records that can be read, the oldest first.
     pub records: Vec<RunRecord>,
+    /// Those of runs that train, and have no scores, the oldest first.
+    pub trainings: Vec<RunRecord>,
     /// The runs whose records cannot be read, with the reasons. Their parts are unknown.
     pub unreadable: Vec<(RunName, RunRecordError)>,
 }
@@ -36,26 +38,43 @@ impl StoredRuns {
         let mut found = futures::stream::iter(read).buffered(READS_MAX);
         while let Some((name, record)) = found.next().await {
             match record {
+                Ok(Some(record)) if record.is_training() => runs.trainings.push(record),
                 Ok(record) => runs.records.extend(record),
                 Err(RunRecordError::Store(error)) if !error.is_object_specific() => return Err(error),
                 Err(error) => runs.unreadable.push((name, error)),
             }
         }
         runs.records.sort_by_key(|record| record.created);
+        runs.trainings.sort_by_key(|record| record.created);
         Ok(runs)
+    }
+
+    /// Logs the runs whose records cannot be read.
+    fn logged(self) -> StoredRuns {
+        for (run, error) in &self.unreadable {
+            warn!(%run, error = %causes(error), "the run is left out");
+        }
+        self
     }
 }
 
 impl RunRecord {
-    /// Reads the records of all runs of a store that can be read, the oldest first. The others are logged.
+    /// Reads the records of all runs with scores of a store that can be read, the oldest first. The others are logged.
     ///
     /// # Errors
     /// If the store fails.
     pub async fn read_all(store: &Store) -> Result<Vec<RunRecord>, RunRecordError> {
-        let StoredRuns { records, unreadable } = StoredRuns::read(store).await?;
-        for (run, error) in unreadable {
-            warn!(%run, error = %causes(&error), "the run is left out");
-        }
+        Ok(StoredRuns::read(store).await?.logged().records)
+    }
+
+    /// Reads the records of all runs as [`RunRecord::read_all`], and of those that train.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn read_all_with_trainings(store: &Store) -> Result<Vec<RunRecord>, RunRecordError> {
+        let StoredRuns { mut records, trainings, .. } = StoredRuns::read(store).await?.logged();
+        records.extend(trainings);
+        records.sort_by_key(|record| record.created);
         Ok(records)
     }
 }

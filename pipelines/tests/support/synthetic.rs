@@ -93,6 +93,7 @@ fn record(name: &str, shape: Shape, parts: Vec<(PartRef, u64)>) -> RunRecord {
         fingerprint: FINGERPRINT.to_owned(),
         counts: RunCounts { pictures, windows: pictures * 15, scored: pictures - failed, failed },
         counted: None,
+        training_counts: None,
         parts_digest: None,
         term: None,
         provenance: [].into(),

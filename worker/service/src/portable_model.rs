@@ -6,8 +6,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use dqa_engine::train::BaseModel;
 use dqa_model::{ClipWeights, Prompts, is_torch};
 use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
+use dqa_pipelines::training::TrainingModel;
 use tempfile::TempDir;
 
 use crate::program::note;
@@ -20,6 +22,49 @@ pub struct IdentifiedModel {
     pub files: Vec<(ModelFile, PathBuf)>,
     /// Deletes the converted files when it is dropped.
     pub(crate) _converted: Option<TempDir>,
+}
+
+/// A model that trainings start from, for processes on other machines that load it.
+pub struct IdentifiedTrainingModel {
+    /// The model's description.
+    pub model: TrainingModel,
+    /// The model's files and their paths on this machine.
+    pub files: Vec<(ModelFile, PathBuf)>,
+    /// Deletes the converted files when it is dropped.
+    _converted: Option<TempDir>,
+}
+
+impl IdentifiedTrainingModel {
+    /// Describes an open model, with files that are safe to load elsewhere. `seed` is that of new weights.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or a file of PyTorch cannot be converted.
+    pub fn of(base: &BaseModel, seed: u64) -> anyhow::Result<IdentifiedTrainingModel> {
+        let model = base.model();
+        let given = model.prompts.as_ref().filter(|prompts| !prompts.name.starts_with("dqa:"));
+        let prompts = base.given_prompts().zip(given).map(|(prompts, given)| (prompts, Path::new(&given.name)));
+        let files = match BaseModel::new_config(&model.name) {
+            Some(config) => PortableFiles {
+                weights: vec![describe(config.to_owned())?],
+                prompts: prompts.map(|(_, path)| describe(path.to_owned())).transpose()?,
+                converted: None,
+            },
+            None => PortableFiles::of(base.weights(), prompts)?,
+        };
+        let PortableFiles { weights, prompts, converted } = files;
+        let file = |(file, _): &(ModelFile, PathBuf)| file.clone();
+        let model = TrainingModel {
+            model: model.clone(),
+            seed,
+            weights: weights.iter().map(file).collect(),
+            prompts: prompts.as_ref().map(file),
+        };
+        Ok(IdentifiedTrainingModel {
+            model,
+            files: weights.into_iter().chain(prompts).collect(),
+            _converted: converted,
+        })
+    }
 }
 
 /// The files of a model that are sent to other machines.

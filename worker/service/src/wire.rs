@@ -25,6 +25,7 @@ pub fn failure_kind_name(kind: FailureKind) -> &'static str {
         FailureKind::HandedBack => "handed_back",
         FailureKind::Worker => "worker",
         FailureKind::Unreadable => "unreadable",
+        FailureKind::Task => "task",
     }
 }
 

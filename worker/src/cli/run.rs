@@ -76,6 +76,10 @@ pub struct Args {
     #[arg(long, env = "DQA_BATCH", help_heading = headings::MACHINE, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch: Option<u32>,
 
+    /// MiB for decoded pictures that the trainings of each device keep between epochs, so that they are not read again.
+    #[arg(long, env = "DQA_KEPT_MIB", help_heading = headings::MACHINE, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(0..=1 << 20))]
+    pub kept_mib: u64,
+
     /// The share of the machine.
     #[command(flatten)]
     pub machine: MachineArgs,
@@ -137,6 +141,7 @@ pub fn model_executor(args: &Args) -> anyhow::Result<ModelExecutor> {
     let devices = devices.into_iter().map(|(name, device)| DeviceConfig {
         label: device_label(&device, &name),
         settings: args.machine.settings(args.batch, &device, PictureLimits::default()),
+        kept_bytes_max: args.kept_mib << 20,
         device,
     });
     Ok(ModelExecutor::new(class, devices.collect(), cache))

@@ -5,31 +5,22 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::anyhow;
 use candle_core::Device;
-use dqa_engine::inference::InferenceSettings;
 use dqa_engine::shard::{ShardError, ShardOutcome, ShardScorer};
 use dqa_model::{ClipWeights, Options, PromptMode, Scorer};
 use dqa_pipelines::causes;
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_service::cluster::ShardTask;
+use dqa_service::cluster::{ShardTask, TrainingTask};
 use futures::future::BoxFuture;
 use tracing::info;
 
+use super::device_config::DeviceConfig;
+use super::device_trainer::DeviceTrainer;
 use super::model_files::ModelFiles;
 use super::node::{DeviceSlot, ShardExecutor, ShardFailure, score_blocking};
 
 /// Models that stay loaded on each device: those of two concurrent runs.
 const LOADED_MAX: usize = 2;
-
-/// A device with its settings.
-pub struct DeviceConfig {
-    /// The device.
-    pub device: Device,
-    /// The device's label.
-    pub label: String,
-    /// Settings of inference for each shard on the device.
-    pub settings: InferenceSettings,
-}
 
 /// Scores shards with models on devices.
 pub struct ModelExecutor {
@@ -40,6 +31,7 @@ pub struct ModelExecutor {
     files: ModelFiles,
     /// Scores shards of metrics that need no model, with the settings of each device.
     without_model: Vec<ShardScorer>,
+    trainers: Vec<DeviceTrainer>,
 }
 
 /// A model that the first shard loads while the others wait.
@@ -53,7 +45,8 @@ impl ModelExecutor {
         let without_model =
             |device: &DeviceConfig| ShardScorer::new(None, device.settings.clone(), device.label.clone());
         let without_model = devices.iter().map(without_model).collect();
-        ModelExecutor { class, devices, loaded, files: ModelFiles::new(cache), without_model }
+        let trainers = devices.iter().map(DeviceTrainer::new).collect();
+        ModelExecutor { class, devices, loaded, files: ModelFiles::new(cache), without_model, trainers }
     }
 
     fn scorer(&self, task: &ShardTask, slot: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
@@ -90,7 +83,7 @@ impl ModelExecutor {
     }
 
     fn load(&self, task: &ShardTask, model: &ModelSpec, slot: &DeviceSlot) -> Result<ShardScorer, ShardFailure> {
-        let DeviceConfig { device, label, settings } = &self.devices[slot.device];
+        let DeviceConfig { device, label, settings, .. } = &self.devices[slot.device];
         let model_failure = |error| ShardFailure::new(FailureKind::Model, error);
         let (weights, prompts) = self.files.open(&task.shard.store, model, &slot.runtime)?;
         // The files are the run's, so a failure from here on is this machine's.
@@ -125,9 +118,25 @@ impl ShardExecutor for ModelExecutor {
     ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
         score_blocking(move || self.score_shard(&task, &slot))
     }
+
+    fn train(
+        self: Arc<Self>,
+        task: TrainingTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        score_blocking(move || self.run_training(&task, &slot))
+    }
 }
 
 impl ModelExecutor {
+    /// Trains or tests, and writes the outcome. Blocks.
+    ///
+    /// # Errors
+    /// As [`ShardExecutor::train`].
+    pub fn run_training(&self, task: &TrainingTask, slot: &DeviceSlot) -> Result<ShardOutcome, ShardFailure> {
+        self.trainers[slot.device].run(task, &self.files, slot)
+    }
+
     /// Scores a shard and writes its part. Blocks.
     ///
     /// # Errors

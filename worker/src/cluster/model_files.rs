@@ -9,11 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dqa_engine::models::{self, OpenError};
-use dqa_model::{CheckpointError, ClipWeights, PromptMode, Prompts, PromptsError, WeightsError, is_torch};
+use dqa_engine::models::{self, OpenError, RecordedTraining};
+use dqa_engine::train::{BaseModel, BaseModelError};
+use dqa_model::{
+    CheckpointError, ClipConfig, ClipWeights, ConfigError, PromptMode, Prompts, PromptsError, WeightsError, is_torch,
+};
 use dqa_pipelines::causes;
 use dqa_pipelines::model_spec::{ModelFile, ModelFileError, ModelSpec};
 use dqa_pipelines::store::{Store, StoreError, StoreResolver};
+use dqa_pipelines::training::TrainingModel;
 use dqa_proto::v1::FailureKind;
 use futures::StreamExt;
 use tempfile::NamedTempFile;
@@ -61,6 +65,10 @@ pub(super) enum ModelFilesError {
     Prompts(#[from] PromptsError),
     #[error(transparent)]
     Bundled(#[from] OpenError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Base(#[from] BaseModelError),
 }
 
 impl From<ModelFilesError> for ShardFailure {
@@ -104,7 +112,7 @@ impl ModelFiles {
             models::weights(bundled(&spec.name)?, true)?
         } else {
             let files: Vec<PathBuf> = spec.weights.iter().map(fetch).collect::<Result<_, _>>()?;
-            ClipWeights::open(&self.folder(spec, &files)?)?
+            ClipWeights::open(&self.folder(&spec.weights, &files)?)?
         };
         let prompts = match (&spec.prompts, &spec.prompts_name) {
             (Some(file), _) => Prompts::open(&fetch(file)?, weights.config())?,
@@ -112,6 +120,41 @@ impl ModelFiles {
             (None, Some(name)) => models::prompts(Path::new(bundled(name)?), weights.config())?,
         };
         Ok((weights, PromptMode::Learned(prompts)))
+    }
+
+    /// Opens the model that a training starts from.
+    pub(super) fn open_training(
+        &self,
+        store: &str,
+        model: &TrainingModel,
+        runtime: &Handle,
+    ) -> Result<BaseModel, ModelFilesError> {
+        let fetch = |file: &ModelFile| self.fetch(store, file, runtime);
+        let files: Vec<PathBuf> = model.weights.iter().map(fetch).collect::<Result<_, _>>()?;
+        let weights = match (BaseModel::new_config(&model.model.name), &files[..]) {
+            (Some(_), [config]) => ClipWeights::initial(ClipConfig::read(config)?, model.seed),
+            (None, []) => models::weights(bundled(&model.model.name)?, true)?,
+            _ => ClipWeights::open(&self.folder(&model.weights, &files)?)?,
+        };
+        let mut trained_on = RecordedTraining::of_weights(&model.model.name, &files);
+        let prompts = match (&model.prompts, &model.model.prompts) {
+            (Some(file), _) => {
+                let file = fetch(file)?;
+                trained_on = trained_on.and(RecordedTraining::of_prompts(&file));
+                Some(Prompts::open(&file, weights.config())?)
+            }
+            (None, None) => None,
+            (None, Some(given)) => {
+                let name = Path::new(bundled(&given.name)?);
+                trained_on = trained_on.and(RecordedTraining::of_prompts(name));
+                Some(models::prompts(name, weights.config())?)
+            }
+        };
+        let (trained_on, unreadable) = trained_on.known();
+        if let Some(why) = unreadable {
+            warn!(why, "the scenes that the model was trained on are unknown");
+        }
+        Ok(BaseModel::from_loaded(&model.model, weights, prompts, trained_on)?)
     }
 
     /// Returns the path of a file with the given digest: from the cache, or downloaded from the store.
@@ -156,11 +199,11 @@ impl ModelFiles {
     }
 
     /// Returns a folder with links to the weights' files, by their names.
-    fn folder(&self, spec: &ModelSpec, files: &[PathBuf]) -> Result<PathBuf, ModelFilesError> {
-        let digests: String = spec.weights.iter().map(|file| format!("{} {}\n", file.name, file.digest)).collect();
+    fn folder(&self, weights: &[ModelFile], files: &[PathBuf]) -> Result<PathBuf, ModelFilesError> {
+        let digests: String = weights.iter().map(|file| format!("{} {}\n", file.name, file.digest)).collect();
         let folder = self.cache.join(format!("model-{}", &blake3::hash(digests.as_bytes()).to_hex()[..32]));
         std::fs::create_dir_all(&folder).map_err(|source| self.cache_error(source))?;
-        for (file, path) in spec.weights.iter().zip(files) {
+        for (file, path) in weights.iter().zip(files) {
             match std::os::unix::fs::symlink(path, folder.join(&file.name)) {
                 Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(self.cache_error(source));

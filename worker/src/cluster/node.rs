@@ -16,7 +16,7 @@ use dqa_pipelines::causes;
 use dqa_pipelines::parts::{self, PartState};
 use dqa_pipelines::store::{StoreError, StoreResolver};
 use dqa_proto::v1::{DeviceClass, Failure, FailureKind, Finished, Report, Running, Scored, Totals, finished};
-use dqa_service::cluster::ShardTask;
+use dqa_service::cluster::{ShardTask, Task, TrainingTask};
 use dqa_service::telemetry::metrics;
 use dqa_service::wire::failure_kind_name;
 use futures::future::BoxFuture;
@@ -40,6 +40,8 @@ pub struct DeviceSlot {
     pub stop: StopFlag,
     /// Counters of the attempt.
     pub progress: Arc<ScoringProgress>,
+    /// What a training is doing, for people to read.
+    pub activity: Arc<Mutex<String>>,
     begun: Arc<OnceLock<Instant>>,
 }
 
@@ -94,6 +96,16 @@ pub trait ShardExecutor: Send + Sync + 'static {
         task: ShardTask,
         slot: DeviceSlot,
     ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>>;
+
+    /// Trains or tests, and writes the outcome. As [`ShardExecutor::score`] otherwise; the outcome has no rows.
+    ///
+    /// # Errors
+    /// Fails if it cannot be done, with the kind of failure. What was learned until then is in the store.
+    fn train(
+        self: Arc<Self>,
+        task: TrainingTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>>;
 }
 
 /// Scores a shard on a thread that may block. A panic is a failure of the shard.
@@ -140,6 +152,7 @@ struct Attempt {
     /// Why the attempt was stopped.
     stop_reason: Option<FailureKind>,
     progress: Arc<ScoringProgress>,
+    activity: Arc<Mutex<String>>,
 }
 
 impl Node {
@@ -172,6 +185,7 @@ impl Node {
             part: attempt.part.clone(),
             windows_done: attempt.progress.windows.load(Relaxed),
             scoring: attempt.begun.get().is_some(),
+            activity: attempt.activity.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         });
         let mut totals = attempts.totals;
         for attempt in attempts.running.values() {
@@ -275,33 +289,39 @@ impl Node {
         None
     }
 
-    /// Scores a shard on the device with the fewest attempts.
-    async fn score_on_device(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+    /// Runs a task on the device with the fewest attempts.
+    async fn run_on_device(self: &Arc<Node>, task: Task) -> Result<ShardOutcome, ShardFailure> {
         let (exclusive, shared);
-        if task.alone {
+        if task.is_alone() {
             exclusive = self.exclusivity.write().await;
             let _ = &exclusive;
         } else {
             shared = self.exclusivity.read().await;
             let _ = &shared;
         }
-        let (stop, progress, begun) = self.shared_state(task.attempt);
-        if stop.is_stopped() {
+        let mut slot = self.device_slot(task.attempt());
+        if slot.stop.is_stopped() {
             return Err(ShardFailure {
                 kind: FailureKind::Stopped,
                 message: "told to stop".to_owned(),
                 is_fatal: false,
             });
         }
-        if let Some(outcome) = self.find_parts(&task).await? {
+        if let Task::Shard(task) = &task
+            && let Some(outcome) = self.find_parts(task).await?
+        {
             return Ok(outcome);
         }
         let device = (0..self.load.len()).min_by_key(|device| self.load[*device].load(Relaxed)).unwrap_or(0);
         self.load[device].fetch_add(1, Relaxed);
-        let slot = DeviceSlot { device, runtime: self.runtime.clone(), stop, progress, begun };
-        let scored = self.executor.clone().score(task, slot).await;
+        slot.device = device;
+        let executor = self.executor.clone();
+        let ended = match task {
+            Task::Shard(task) => executor.score(*task, slot).await,
+            Task::Training(task) => executor.train(*task, slot).await,
+        };
         self.load[device].fetch_sub(1, Relaxed);
-        scored
+        ended
     }
 
     /// Returns the outcome of a shard whose parts are in the store already: a worker that was given up too early may
@@ -324,24 +344,32 @@ impl Node {
         Ok(Some(ShardOutcome { key, rows, failed, reused: rows, windows: 0, wall: Duration::ZERO }))
     }
 
-    /// Returns the state that a running attempt shares with its device slot.
-    fn shared_state(&self, id: u64) -> (StopFlag, Arc<ScoringProgress>, Arc<OnceLock<Instant>>) {
+    /// Returns the slot of a running attempt, on the first device, with the state that they share.
+    fn device_slot(&self, id: u64) -> DeviceSlot {
         let attempts = self.attempts();
         let attempt = &attempts.running[&id];
-        (attempt.stop.clone(), attempt.progress.clone(), attempt.begun.clone())
+        DeviceSlot {
+            device: 0,
+            runtime: self.runtime.clone(),
+            stop: attempt.stop.clone(),
+            progress: attempt.progress.clone(),
+            activity: attempt.activity.clone(),
+            begun: attempt.begun.clone(),
+        }
     }
 
-    fn insert_attempt(&self, task: &ShardTask) {
+    fn insert_attempt(&self, task: &Task) {
         let attempt = Attempt {
-            part: task.shard.name(),
+            part: task.name(),
             since: Instant::now(),
             begun: Arc::default(),
-            deadline: Duration::from_secs(task.deadline_seconds),
+            deadline: task.deadline(),
             stop: StopFlag::default(),
             stop_reason: None,
             progress: Arc::default(),
+            activity: Arc::default(),
         };
-        self.attempts().running.insert(task.attempt, attempt);
+        self.attempts().running.insert(task.attempt(), attempt);
         self.changed.notify_one();
     }
 
@@ -402,13 +430,13 @@ impl Drop for AttemptGuard<'_> {
     }
 }
 
-/// Scores rows that are shard tasks.
+/// Runs rows that are tasks.
 pub(super) struct TaskRowScorer(pub(super) Arc<Node>);
 
 #[async_trait]
 impl RowScorer for TaskRowScorer {
     async fn score(&self, row: &str) -> Result<ShardOutcome, BoxError> {
-        let (node, task) = (self.0.clone(), ShardTask::from_text(row)?);
+        let (node, task) = (self.0.clone(), Task::from_text(row)?);
         // On the process's own runtime: connections to stores outlive Ballista's runtimes.
         let scoring = self.0.runtime.spawn(async move { node.run(task).await });
         Ok(scoring.await??)
@@ -416,26 +444,30 @@ impl RowScorer for TaskRowScorer {
 }
 
 impl Node {
-    /// Runs an attempt at a shard. Its outcome is in the node's reports too.
+    /// Runs an attempt. Its outcome is in the node's reports too.
     ///
     /// # Errors
-    /// Fails if the shard is not scored.
-    pub async fn run(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
-        let span = info_span!("shard", run = task.run, part = task.shard.name(), attempt = task.attempt);
+    /// Fails if the shard is not scored, or the training is not done.
+    pub async fn run(self: &Arc<Node>, task: Task) -> Result<ShardOutcome, ShardFailure> {
+        let (run, part, attempt) = (task.run(), task.name(), task.attempt());
+        let span = match &task {
+            Task::Shard(_) => info_span!("shard", run, part, attempt),
+            Task::Training(_) => info_span!("training", run, part, attempt),
+        };
         self.run_in_span(task).instrument(span).await
     }
 
-    async fn run_in_span(self: &Arc<Node>, task: ShardTask) -> Result<ShardOutcome, ShardFailure> {
+    async fn run_in_span(self: &Arc<Node>, task: Task) -> Result<ShardOutcome, ShardFailure> {
         let lost =
             ShardFailure { kind: FailureKind::Internal, message: "the task was aborted".to_owned(), is_fatal: false };
         self.insert_attempt(&task);
-        let (attempt, part) = (task.attempt, task.shard.name());
+        let (attempt, part) = (task.attempt(), task.name());
         let mut guard = AttemptGuard { node: self, attempt, part, result: Err(lost) };
         let result = if self.is_draining.load(Relaxed) {
             let message = "the worker is ending".to_owned();
             Err(ShardFailure { kind: FailureKind::HandedBack, message, is_fatal: false })
         } else {
-            self.score_on_device(task).await
+            self.run_on_device(task).await
         };
         guard.result = match &result {
             Ok(outcome) => Ok(outcome.clone()),

@@ -150,6 +150,7 @@ fn record(pictures: &[Picture]) -> RunRecord {
         fingerprint: "f".to_owned(),
         counts: RunCounts { pictures: rows, windows: rows, scored: rows, failed: 0 },
         counted: None,
+        training_counts: None,
         parts_digest: None,
         term: None,
         provenance: [].into(),

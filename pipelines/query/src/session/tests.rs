@@ -121,6 +121,7 @@ async fn run(store: &Store, name: &str, second: i64, state: RunState, parts: Vec
         fingerprint: "f".to_owned(),
         counts: RunCounts { pictures: 20, windows: 20, scored: 18, failed: 2 },
         counted: None,
+        training_counts: None,
         parts_digest: None,
         term: None,
         provenance: BTreeMap::new(),

@@ -1,13 +1,17 @@
-//! The data that Ballista carries between a coordinator and its workers: the [`ShardTask`] of a job, the [`Codec`] that writes
+//! The data that Ballista carries between a coordinator and its workers: the [`Task`] of a job, the [`Codec`] that writes
 //! its plan, and the [`ShuffleClient`] that reads the rows that workers keep for queries.
 
 mod codec;
 mod shard_task;
 mod shuffle_client;
+mod task;
+mod training_task;
 
 pub use codec::Codec;
 pub use shard_task::ShardTask;
 pub use shuffle_client::ShuffleClient;
+pub use task::Task;
+pub use training_task::TrainingTask;
 
 use std::time::Duration;
 

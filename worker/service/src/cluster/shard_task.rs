@@ -1,4 +1,4 @@
-//! The task of scoring a shard: the shard, the model, the deadline. It is the row of the plan that Ballista carries.
+//! The task of scoring a shard: the shard, the model, the deadline.
 
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::plan::Shard;
@@ -23,22 +23,4 @@ pub struct ShardTask {
     pub accepts_unreadable: bool,
     /// The shard to score.
     pub shard: Shard,
-}
-
-impl ShardTask {
-    /// Returns the task as the row of a plan.
-    ///
-    /// # Panics
-    /// Never panics: the keys are text.
-    pub fn to_text(&self) -> String {
-        serde_json::to_string(self).expect("a shard task has text for keys")
-    }
-
-    /// Parses the row of a plan.
-    ///
-    /// # Errors
-    /// Fails if the text is not a shard task.
-    pub fn from_text(text: &str) -> Result<ShardTask, serde_json::Error> {
-        serde_json::from_str(text)
-    }
 }
