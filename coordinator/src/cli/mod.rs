@@ -3,6 +3,7 @@
 mod args;
 #[cfg(feature = "cluster")]
 mod cluster_command;
+mod cluster_training_args;
 mod compare;
 mod coordinator_args;
 #[cfg(feature = "cluster")]

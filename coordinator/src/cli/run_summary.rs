@@ -28,6 +28,8 @@ pub(super) struct RunSummary {
     pub(super) state: String,
     /// Why the run failed, or what it waits for.
     pub(super) failure: Option<String>,
+    /// What the workers that train for the run are doing, joined by semicolons. None if nobody says.
+    pub(super) activity: Option<String>,
     /// The process or coordinator that works on the run. None if there is none, or the run has ended.
     pub(super) conductor: Option<String>,
     pub(super) hint: Option<String>,
@@ -52,6 +54,8 @@ pub(super) struct RunSummary {
     pub(super) remark: Option<String>,
     /// None if the run was not submitted to a coordinator.
     pub(super) priority: Option<i32>,
+    /// Whether the run trains: its shards are trials and tests.
+    pub(super) trains: bool,
     pub(super) shards: u64,
     /// Shards whose part is in the store.
     pub(super) shards_done: u64,
@@ -85,6 +89,7 @@ impl RunSummary {
             run: record.name.to_string(),
             state: status.state.to_string(),
             failure: record.failure.clone(),
+            activity: None,
             conductor: status.owner.as_ref().map(ToString::to_string),
             hint: status.hint(),
             created: record.created.to_string(),
@@ -100,6 +105,7 @@ impl RunSummary {
             device: spec.device.clone(),
             remark: spec.remark.clone(),
             priority: record.request.as_ref().map(|request| request.priority),
+            trains: record.is_training(),
             shards: progress.parts,
             shards_done: progress.parts_done,
             shards_running: idle,
@@ -162,11 +168,14 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     }
     if !run.model.is_empty() {
         write!(out, "{}", hanging("model        ", &run.model))?;
+    }
+    if !run.model.is_empty() && !run.trains {
         writeln!(out, "prompts      {}", run.prompts.as_deref().unwrap_or("handcrafted"))?;
         write!(out, "{}", hanging("views        ", &run.views))?;
         writeln!(out, "fingerprint  {}", short_fingerprint(&run.fingerprint))?;
     }
-    writeln!(out, "shards       {} of {}", run.shards_done, run.shards)?;
+    let units = if run.trains { "trainings" } else { "shards" };
+    writeln!(out, "{units:12} {} of {}", run.shards_done, run.shards)?;
     for (count, label) in
         [(run.shards_running, "under way"), (run.shards_retrying, "tried again"), (run.shards_quarantined, "given up")]
     {
@@ -174,9 +183,11 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
             writeln!(out, "{label:12} {count}")?;
         }
     }
-    writeln!(out, "windows      {} of {}", run.windows_done, run.windows)?;
-    writeln!(out, "pictures     {} of {}", run.pictures_done, run.pictures)?;
-    writeln!(out, "failed       {}", run.pictures_failed)?;
+    if !run.trains {
+        writeln!(out, "windows      {} of {}", run.windows_done, run.windows)?;
+        writeln!(out, "pictures     {} of {}", run.pictures_done, run.pictures)?;
+        writeln!(out, "failed       {}", run.pictures_failed)?;
+    }
     if let Some(rate) = run.windows_per_second.filter(|rate| *rate > 0.0) {
         writeln!(out, "windows/s    {rate:.1}")?;
     }
@@ -186,6 +197,9 @@ fn print_lines(run: &RunSummary) -> Result<(), OutputError> {
     writeln!(out, "updated      {}", whole_seconds(&run.updated))?;
     if let Some(conductor) = &run.conductor {
         write!(out, "{}", hanging("worked on    ", &format!("by {conductor}")))?;
+    }
+    for activity in run.activity.iter().flat_map(|activity| activity.split("; ")) {
+        write!(out, "{}", hanging("training     ", activity))?;
     }
     if let Some(failure) = &run.failure {
         write!(out, "{}", hanging("because      ", failure))?;

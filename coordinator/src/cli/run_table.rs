@@ -173,7 +173,8 @@ fn prompts_text(run: &RunSummary) -> String {
 
 /// Returns how much of a run is done, rounded down: only a run of which nothing is left has 100%.
 fn done_text(run: &RunSummary) -> String {
-    match (100 * run.pictures_done).checked_div(run.pictures) {
+    let (done, all) = if run.trains { (run.shards_done, run.shards) } else { (run.pictures_done, run.pictures) };
+    match (100 * done).checked_div(all) {
         Some(percent) => format!("{percent}%"),
         None => "-".to_owned(),
     }

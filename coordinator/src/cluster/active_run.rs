@@ -9,15 +9,17 @@ use std::time::Duration;
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::names::RunName;
 use dqa_pipelines::plan::Shard;
-use dqa_pipelines::run::{RecordWriter, RunCounts, RunRecord, RunState};
+use dqa_pipelines::run::{RecordWriter, RunCounts, RunRecord, RunState, TrainingCounts};
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
+use dqa_service::cluster::{ShardTask, Task, TrainingTask};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedMutexGuard, mpsc, watch};
 use tokio::time::Instant;
 
 use super::scheduler::{RunId, ShardSummary, Tally};
+use super::training_plan::TrainingPlan;
 use super::wire;
 use crate::run::{self, PlannedShard, RunPlan};
 
@@ -54,7 +56,7 @@ pub(super) struct ActiveRun {
 
 struct CommitProgress {
     record: RunRecord,
-    plan: Option<ScheduledPlan>,
+    plan: Option<ScheduledWork>,
     counts: RunCounts,
     /// Windows of the parts that were in the store when the run was planned.
     windows_reused: u64,
@@ -62,9 +64,37 @@ struct CommitProgress {
     samples: VecDeque<(Instant, u64)>,
 }
 
+/// The work of a run that is scheduled.
+struct ScheduledWork {
+    scheduler_id: Option<RunId>,
+    work: Work,
+}
+
+enum Work {
+    Shards(ScheduledPlan),
+    Trainings(Box<ScheduledTrainings>),
+}
+
+/// The trainings of a run, with those that are left.
+struct ScheduledTrainings {
+    plan: TrainingPlan,
+    done: u64,
+    /// What was given up: name and reason.
+    given_up: Vec<(String, String)>,
+}
+
+/// What the scheduler says of an attempt.
+pub(super) struct AttemptOrder {
+    pub(super) attempt: u64,
+    pub(super) deadline: Duration,
+    /// The worker must run nothing else meanwhile.
+    pub(super) is_exclusive: bool,
+    /// What cannot be read is given up.
+    pub(super) accepts_unreadable: bool,
+}
+
 /// The plan of a run, with the shards that are left to score.
 pub(super) struct ScheduledPlan {
-    scheduler_id: Option<RunId>,
     run_plan: RunPlan,
     /// Indices in `run_plan.shards` of the shards with missing parts: the scheduler's shards, in their order.
     missing: Vec<usize>,
@@ -79,7 +109,7 @@ impl ScheduledPlan {
         let missing: Vec<usize> = (0..run_plan.shards.len()).filter(is_missing).collect();
         let parts_missing: usize = run_plan.missing().map(|shard| shard.missing().count()).sum();
         let parts_done = (run_plan.parts().count() - parts_missing) as u64;
-        ScheduledPlan { scheduler_id: None, run_plan, missing, facts, parts_done }
+        ScheduledPlan { run_plan, missing, facts, parts_done }
     }
 
     pub(super) fn parts(&self) -> usize {
@@ -90,17 +120,13 @@ impl ScheduledPlan {
     pub(super) fn shards(&self) -> Vec<ShardSummary> {
         let summarize = |index: &usize| {
             let shard = &self.run_plan.shards[*index];
-            ShardSummary { part: shard.missing_name(), windows: self.run_plan.missing_windows(shard) }
+            ShardSummary { part: shard.missing_name(), windows: self.run_plan.missing_windows(shard), after: None }
         };
         self.missing.iter().map(summarize).collect()
     }
 
     fn missing_shard(&self, index: usize) -> Option<&PlannedShard> {
         self.run_plan.shards.get(*self.missing.get(index)?)
-    }
-
-    pub(super) fn scheduler_id(&self) -> Option<RunId> {
-        self.scheduler_id
     }
 
     pub(super) fn into_run_plan(self) -> RunPlan {
@@ -196,35 +222,76 @@ impl ActiveRun {
         }
     }
 
-    /// Returns the name of a scheduled shard.
+    /// Returns the name of a scheduled shard or training.
     pub(super) fn shard_name(&self, index: usize) -> String {
         let progress = self.progress.lock();
-        let shard = progress.plan.as_ref().and_then(|plan| plan.missing_shard(index));
-        shard.map(PlannedShard::missing_name).unwrap_or_default()
+        let name = match progress.plan.as_ref().map(|plan| &plan.work) {
+            Some(Work::Shards(plan)) => plan.missing_shard(index).map(PlannedShard::missing_name),
+            Some(Work::Trainings(trainings)) => trainings.plan.missing_name(index),
+            None => None,
+        };
+        name.unwrap_or_default()
     }
 
-    /// Returns a scheduled shard as it is scored.
+    /// Returns a scheduled shard as it is scored. None for a training.
     pub(super) fn shard(&self, store: &Store, index: usize) -> Option<Shard> {
         let progress = self.progress.lock();
-        let plan = progress.plan.as_ref()?;
+        let Work::Shards(plan) = &progress.plan.as_ref()?.work else { return None };
         let retry_failed = progress.record.request.as_ref().is_some_and(|request| request.retry_failed);
         let shard = plan.run_plan.shard(plan.missing_shard(index)?, store, retry_failed)?;
         Some(Shard { facts: plan.facts.clone(), ..shard })
     }
 
+    /// Returns the task of an attempt at a scheduled shard or training.
+    pub(super) fn task(&self, store: &Store, index: usize, order: AttemptOrder) -> Option<Task> {
+        let AttemptOrder { attempt, deadline, is_exclusive: alone, accepts_unreadable } = order;
+        let (run, deadline_seconds) = (self.name.to_string(), deadline.as_secs());
+        if let Some(shard) = self.shard(store, index) {
+            let model = self.model();
+            let task = ShardTask { attempt, run, model, deadline_seconds, alone, accepts_unreadable, shard };
+            return Some(Task::Shard(Box::new(task)));
+        }
+        let progress = self.progress.lock();
+        let Work::Trainings(trainings) = &progress.plan.as_ref()?.work else { return None };
+        let (unit, model) = trainings.plan.missing_unit(index)?;
+        Some(Task::Training(Box::new(TrainingTask {
+            attempt,
+            run,
+            deadline_seconds,
+            alone,
+            accepts_unreadable,
+            store: store.url().to_string(),
+            model: model.clone(),
+            limits: progress.record.training()?.limits,
+            unit,
+        })))
+    }
+
     pub(super) fn record_shard_done(&self, index: usize, rows_failed: u64) {
         let mut progress = self.progress.lock();
-        let Some(plan) = &mut progress.plan else {
-            return;
-        };
-        let shard = &plan.run_plan.shards[plan.missing[index]];
-        let parts = shard.missing().count() as u64;
-        let rows = parts * shard.cut.pictures.len() as u64;
-        plan.parts_done += parts;
-        progress.counts.scored += rows.saturating_sub(rows_failed);
-        progress.counts.failed += rows_failed;
+        match progress.plan.as_mut().map(|plan| &mut plan.work) {
+            Some(Work::Shards(plan)) => {
+                let shard = &plan.run_plan.shards[plan.missing[index]];
+                let parts = shard.missing().count() as u64;
+                let rows = parts * shard.cut.pictures.len() as u64;
+                plan.parts_done += parts;
+                progress.counts.scored += rows.saturating_sub(rows_failed);
+                progress.counts.failed += rows_failed;
+            }
+            Some(Work::Trainings(trainings)) => trainings.done += 1,
+            None => return,
+        }
         drop(progress);
         self.notify_changed();
+    }
+
+    /// Notes that a training was given up, with the reason. Returns whether it is one.
+    pub(super) fn give_up_training(&self, index: usize, reason: &str) -> bool {
+        let name = self.shard_name(index);
+        let mut progress = self.progress.lock();
+        let Some(Work::Trainings(trainings)) = progress.plan.as_mut().map(|plan| &mut plan.work) else { return false };
+        trainings.given_up.push((name, reason.to_owned()));
+        true
     }
 
     /// Samples the windows that are done, for the rate.
@@ -244,12 +311,25 @@ impl ActiveRun {
 
     /// Sets the plan and the record that describes it.
     pub(super) fn set_plan(&self, record: RunRecord, plan: ScheduledPlan) {
+        let missing = plan.run_plan.missing().map(|shard| plan.run_plan.missing_windows(shard)).sum();
+        let counts = record.counts;
+        self.set_work(record, Work::Shards(plan), (counts, missing));
+    }
+
+    /// Sets the plan of trainings and the record that describes it.
+    pub(super) fn set_trainings(&self, record: RunRecord, plan: TrainingPlan) {
+        let ((windows, missing), done) = (plan.windows(), plan.counts().done);
+        let trainings = ScheduledTrainings { plan, done, given_up: Vec::new() };
+        let counts = RunCounts { windows, ..RunCounts::default() };
+        self.set_work(record, Work::Trainings(Box::new(trainings)), (counts, missing));
+    }
+
+    fn set_work(&self, record: RunRecord, work: Work, (counts, windows_missing): (RunCounts, u64)) {
         let mut progress = self.progress.lock();
-        let windows_missing: u64 = plan.run_plan.missing().map(|shard| plan.run_plan.missing_windows(shard)).sum();
-        progress.counts = record.counts;
-        progress.windows_reused = record.counts.windows - windows_missing;
+        progress.counts = counts;
+        progress.windows_reused = counts.windows - windows_missing;
         progress.samples.clear();
-        progress.plan = Some(plan);
+        progress.plan = Some(ScheduledWork { scheduler_id: None, work });
         progress.record = record;
         drop(progress);
         self.notify_changed();
@@ -261,8 +341,25 @@ impl ActiveRun {
         }
     }
 
+    /// Takes the plan off the run.
+    pub(super) fn drop_plan(&self) {
+        self.progress.lock().plan = None;
+    }
+
+    /// Takes the plan of a run that scores.
     pub(super) fn take_plan(&self) -> Option<ScheduledPlan> {
-        self.progress.lock().plan.take()
+        match self.progress.lock().plan.take()?.work {
+            Work::Shards(plan) => Some(plan),
+            Work::Trainings(_) => None,
+        }
+    }
+
+    /// Takes the plan of a run that trains, with what was given up.
+    pub(super) fn take_trainings(&self) -> Option<(TrainingPlan, Vec<(String, String)>)> {
+        match self.progress.lock().plan.take()?.work {
+            Work::Trainings(trainings) => Some((trainings.plan, trainings.given_up)),
+            Work::Shards(_) => None,
+        }
     }
 
     /// Sets the record of the complete run. Watchers are notified by the caller, once the reports are written.
@@ -285,8 +382,15 @@ impl ActiveRun {
             let progress = self.progress.lock();
             let mut record = progress.record.clone();
             // The record tells its readers how far the run was at its last change.
-            if progress.plan.is_some() && progress.counts != record.counts {
-                (record.counts, record.counted) = (progress.counts, None);
+            match progress.plan.as_ref().map(|plan| &plan.work) {
+                Some(Work::Shards(_)) if progress.counts != record.counts => {
+                    (record.counts, record.counted) = (progress.counts, None);
+                }
+                Some(Work::Trainings(trainings)) => {
+                    let units = trainings.plan.counts().units;
+                    record.training_counts = Some(TrainingCounts { units, done: trainings.done });
+                }
+                _ => {}
             }
             record
         };
@@ -351,11 +455,15 @@ impl CommitProgress {
         is_counting.then_some(v1::Run { progress: Some(progress), ..run })
     }
 
-    fn scheduled_run(&self, plan: &ScheduledPlan, tally: Tally, mut run: v1::Run) -> v1::Run {
+    fn scheduled_run(&self, plan: &ScheduledWork, tally: Tally, mut run: v1::Run) -> v1::Run {
         let counts = self.counts;
+        let (shards, shards_done) = match &plan.work {
+            Work::Shards(plan) => (plan.parts() as u64, plan.parts_done),
+            Work::Trainings(trainings) => (trainings.plan.counts().units, trainings.done),
+        };
         run.progress = Some(v1::RunProgress {
-            shards: plan.parts() as u64,
-            shards_done: plan.parts_done,
+            shards,
+            shards_done,
             shards_running: tally.running as u64,
             shards_retrying: tally.retrying as u64,
             shards_quarantined: tally.quarantined as u64,

@@ -7,12 +7,11 @@ use dqa_engine::shard;
 use dqa_pipelines::causes;
 use dqa_pipelines::plan::Shard;
 use dqa_proto::v1::{Acknowledge, Drain, Stop, attend_response};
-use dqa_service::cluster::ShardTask;
 use dqa_service::net::MESSAGE_BYTES_MAX;
 use dqa_service::telemetry::metrics;
 use tracing::{error, info, warn};
 
-use super::active_run::{ActiveRun, RunEvent};
+use super::active_run::{ActiveRun, AttemptOrder, RunEvent};
 use super::control_plane::ControlPlane;
 use super::scheduler::{AttemptFailure, Effect, NewRun, RunId, Scheduler, ShardId, Time};
 
@@ -154,20 +153,15 @@ impl ControlPlane {
         let plane = self.clone();
         tokio::spawn(async move {
             let Dispatch { attempt, shard, worker, is_exclusive, deadline, accepts_unreadable } = dispatch;
-            let Some((run, shard)) = plane.scheduled_shard(shard) else { return };
-            let task = ShardTask {
-                attempt,
-                run: run.name.to_string(),
-                model: run.model(),
-                deadline_seconds: deadline.as_secs(),
-                alone: is_exclusive,
-                accepts_unreadable,
-                shard,
-            };
+            let Some(run) = plane.runs.get_scheduled(shard.run) else { return };
+            let order = AttemptOrder { attempt, deadline, is_exclusive, accepts_unreadable };
+            let Some(task) = run.task(&plane.store, shard.index, order) else { return };
             let text = task.to_text();
             let (failure, message) = if text.len() > TASK_BYTES_MAX {
                 let mebibytes = text.len() >> 20;
-                let message = format!("a task of {mebibytes} MiB is too large to send: use smaller --shard-windows");
+                let message = format!(
+                    "a task of {mebibytes} MiB is too large to send: use smaller --shard-windows, or train on fewer pictures"
+                );
                 (AttemptFailure::Undeliverable, message)
             } else if let Err(error) = plane.transport.submit_shard(attempt, worker, text).await {
                 (AttemptFailure::Undelivered, causes(error.as_ref()).to_string())
@@ -178,10 +172,19 @@ impl ControlPlane {
         });
     }
 
-    /// Writes the rows of a quarantined shard: each has an error code instead of a score.
+    /// Writes the rows of a quarantined shard: each has an error code instead of a score. A training that is given up has no
+    /// rows: its run fails when everything else is done.
     fn quarantine(self: &Arc<Self>, id: ShardId, code: String, message: String) {
         metrics::SHARDS_QUARANTINED.inc();
         let plane = self.clone();
+        if let Some(run) = self.runs.get_scheduled(id.run).filter(|run| run.give_up_training(id.index, &message)) {
+            error!(run = %run.name, training = run.shard_name(id.index), why = message, "training given up");
+            // Not within the change of the scheduler that decided it.
+            tokio::spawn(async move {
+                plane.update_scheduler(|scheduler, now| scheduler.finish_quarantine(id, Ok(0), now));
+            });
+            return;
+        }
         tokio::spawn(async move {
             let Some((run, shard)) = plane.scheduled_shard(id) else { return };
             error!(run = %run.name, shard = shard.name(), code, why = message, "shard quarantined");

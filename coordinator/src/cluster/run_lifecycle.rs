@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use dqa_engine::models::RecordedTraining;
 use dqa_model::Views;
-use dqa_pipelines::dataset::{CheckReport, Definition};
+use dqa_pipelines::dataset::CheckReport;
 use dqa_pipelines::metric::MetricSelection;
 use dqa_pipelines::model_spec::ModelSpec;
 use dqa_pipelines::names::RunName;
@@ -18,53 +18,28 @@ use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunRequest, RunState};
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::trained_on::TrainedOn;
 use dqa_pipelines::{Hint, causes};
-use dqa_proto::v1::DeviceClass;
-use dqa_service::wire::device_class_from_name;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tracing::{Instrument, info, info_span, warn};
 
-use super::active_run::{ActiveRun, RunEvent, RunEvents, ScheduledPlan};
+use super::active_run::{ActiveRun, RunEvents, ScheduledPlan};
 use super::control_plane::ControlPlane;
+use super::lifecycle_steps::{
+    Interruption, PlanningAbandoned, begin_planning, definitions, planning_attempts, require_class,
+    wait_for_cancellation, wait_until_done,
+};
 use super::scheduler::NewRun;
 use super::store_retry::{backoff, retry_transient};
+use super::training_lifecycle::{self, TrainingsGivenUp};
+use super::training_plan::TrainingPlanError;
 
 use crate::run::{self, PlanObserver, PlanRequest, Roots, RunPlan};
 
 /// Plans of one run before missing parts fail it: another run may replace its parts again and again.
 const PLANS_MAX: u32 = 3;
 
-/// Attempts at planning, each of which a coordinator ended with, before the run fails.
-const PLANNING_ATTEMPTS_MAX: u32 = 3;
-
 /// What to do about a request that cannot be planned, if its error says no more.
 const REJECTED_HINT: &str = "nothing is kept of the run: correct the request, and submit it again";
-
-/// Why a run stopped before it was complete.
-enum Interruption {
-    Cancelled,
-    /// A user has submitted the run again meanwhile: it is planned again.
-    SubmittedAgain,
-    Failed(anyhow::Error),
-}
-
-/// The coordinator has ended in each attempt at planning a run.
-#[derive(Debug, thiserror::Error)]
-#[error("planning was begun {PLANNING_ATTEMPTS_MAX} times, and the coordinator ended each time before it had a plan")]
-struct PlanningAbandoned;
-
-impl Hint for PlanningAbandoned {
-    fn hint(&self) -> Option<String> {
-        let advice = "the data set may need more memory than the coordinator has; `dqa-coord resume` tries again";
-        Some(advice.to_owned())
-    }
-}
-
-impl<E: Into<anyhow::Error>> From<E> for Interruption {
-    fn from(error: E) -> Interruption {
-        Interruption::Failed(error.into())
-    }
-}
 
 /// Drives a run until it has ended. A run that is driven already is driven again after that, if it is active then.
 pub(super) fn start(plane: &Arc<ControlPlane>, run: Arc<ActiveRun>) {
@@ -148,7 +123,11 @@ async fn drive(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) {
     if !run.state().is_active() {
         return;
     }
-    let ended = AssertUnwindSafe(run_to_completion(plane, run, &mut events)).catch_unwind().await;
+    let ended = if run.record().is_training() {
+        AssertUnwindSafe(training_lifecycle::run_to_completion(plane, run, &mut events)).catch_unwind().await
+    } else {
+        AssertUnwindSafe(run_to_completion(plane, run, &mut events)).catch_unwind().await
+    };
     end(plane, run, ended.unwrap_or_else(|panic| Err(Interruption::Failed(panic_error(&*panic))))).await;
 }
 
@@ -164,7 +143,7 @@ async fn end(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, ended: Result<(), 
     if let Some(id) = run.scheduler_id() {
         plane.unschedule_run(id);
     }
-    drop(run.take_plan());
+    run.drop_plan();
     if let Err(Interruption::Failed(error)) = ended {
         fail(plane, run, error).await;
     }
@@ -183,11 +162,16 @@ async fn fail(plane: &ControlPlane, run: &Arc<ActiveRun>, error: anyhow::Error) 
     warn!(why = failure, "run failed");
     let prepare_error: Option<&run::PrepareError> = error.downcast_ref();
     let prepare_hint = prepare_error.and_then(run::PrepareError::hint);
+    let training_error: Option<&TrainingPlanError> = error.downcast_ref();
     let hint = prepare_hint
+        .or_else(|| training_error.and_then(TrainingPlanError::hint))
+        .or_else(|| error.downcast_ref().and_then(TrainingsGivenUp::hint))
         .or_else(|| error.downcast_ref().and_then(RegistryError::hint))
         .or_else(|| error.downcast_ref().and_then(PlanningAbandoned::hint));
     // As a command, which writes no record before it has a plan. A run that was planned before keeps what it has.
-    let is_rejected = prepare_error.is_some_and(run::PrepareError::is_wrong_request) && run.record().parts.is_empty();
+    let is_wrong = prepare_error.is_some_and(run::PrepareError::is_wrong_request)
+        || training_error.is_some_and(TrainingPlanError::is_wrong_request);
+    let is_rejected = is_wrong && !was_planned(&run.record());
     let hint = hint.or_else(|| is_rejected.then(|| REJECTED_HINT.to_owned()));
     let mut retries = 0;
     loop {
@@ -212,6 +196,10 @@ async fn fail(plane: &ControlPlane, run: &Arc<ActiveRun>, error: anyhow::Error) 
         warn!(error = %causes(&error), tries = retries, "the failure of a run was not recorded");
         tokio::time::sleep(backoff(retries)).await;
     }
+}
+
+fn was_planned(record: &RunRecord) -> bool {
+    !record.parts.is_empty() || record.training_counts.is_some()
 }
 
 /// Removes a run that was never planned from the store. Who waits for it still gets its failure.
@@ -256,39 +244,8 @@ async fn run_to_completion(
     }
 }
 
-/// Counts an attempt at planning in the run's record. A data set that ends the process that lists it would otherwise end the
-/// coordinator again after each restart, and those that stand by.
-async fn begin_planning(plane: &ControlPlane, run: &ActiveRun) -> Result<(), Interruption> {
-    let _control = run.lock_control().await;
-    if !run.state().is_active() {
-        return Err(Interruption::Cancelled);
-    }
-    let attempts = planning_attempts(run);
-    if attempts >= PLANNING_ATTEMPTS_MAX {
-        return Err(PlanningAbandoned.into());
-    }
-    let count = |record: &mut RunRecord| {
-        if let Some(request) = &mut record.request {
-            request.planning_attempts = attempts + 1;
-        }
-    };
-    Ok(retry_transient(async || run.update_record(&plane.store, count).await).await?)
-}
-
-fn planning_attempts(run: &ActiveRun) -> u32 {
-    run.record().request.map_or(0, |request| request.planning_attempts)
-}
-
 fn is_incomplete(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(run::RunError::Incomplete { .. }))
-}
-
-async fn wait_for_cancellation(events: &mut RunEvents) {
-    while let Some((_, event)) = events.recv().await {
-        if event == RunEvent::Cancelled {
-            return;
-        }
-    }
 }
 
 async fn plan(plane: &ControlPlane, run: &ActiveRun) -> Result<RunPlan, Interruption> {
@@ -319,11 +276,6 @@ fn plan_request(record: &RunRecord, roots: &Roots) -> anyhow::Result<PlanRequest
         metric_parameters: record.spec.metric_parameters.clone(),
         roots: roots.clone(),
     })
-}
-
-fn definitions(record: &RunRecord) -> anyhow::Result<Vec<Definition>> {
-    let definitions = record.spec.datasets.iter().map(|dataset| Definition::from_toml(&dataset.definition));
-    Ok(definitions.collect::<Result<_, _>>()?)
 }
 
 /// Registers the data sets' names again: their manifests have been read, so it is known whether they have labels.
@@ -366,14 +318,12 @@ async fn schedule(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>, mut work: Run
     let shards = plan.shards();
     info!(shards = plan.parts(), missing = shards.len(), pictures = record.counts.pictures, "run planned");
     run.set_plan(record, plan);
-    let class = match device_class_from_name(&request.device) {
-        DeviceClass::Unspecified => {
-            return Err(anyhow!("unknown device class `{}`: expected `cpu` or `cuda`", request.device).into());
-        }
-        class => class,
-    };
+    let class = require_class(&request.device)?;
     let has_model = request.model.is_some();
-    plane.schedule_run(run, NewRun { class, priority: request.priority, is_paused, has_model, shards });
+    plane.schedule_run(
+        run,
+        NewRun { class, priority: request.priority, is_paused, has_model, is_training: false, shards },
+    );
     run.notify_changed();
     Ok(())
 }
@@ -388,26 +338,15 @@ async fn read_training(plane: &ControlPlane, model: &ModelSpec) -> anyhow::Resul
     Ok(trained_on)
 }
 
-async fn wait_until_done(run: &ActiveRun, events: &mut RunEvents) -> Result<(), Interruption> {
-    let own_id = run.scheduler_id();
-    loop {
-        match events.recv().await {
-            Some((id, RunEvent::Done)) if id == own_id => return Ok(()),
-            Some((id, RunEvent::Failed(message))) if id == own_id => return Err(anyhow!(message).into()),
-            Some((_, RunEvent::Cancelled)) | None => return Err(Interruption::Cancelled),
-            Some((_, RunEvent::Done | RunEvent::Failed(_))) => {}
-        }
-    }
-}
-
 /// Counts the rows of every part, then writes the record and the reports.
 async fn complete(plane: &Arc<ControlPlane>, run: &Arc<ActiveRun>) -> Result<(), Interruption> {
     let control = run.lock_control().await;
     if !run.state().is_active() {
         return Err(Interruption::Cancelled);
     }
+    let id = run.scheduler_id();
     let plan = run.take_plan().context("a run that completes has a plan")?;
-    if let Some(id) = plan.scheduler_id() {
+    if let Some(id) = id {
         plane.unschedule_run(id);
     }
     if run.take_submitted_again() {

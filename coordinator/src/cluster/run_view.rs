@@ -64,5 +64,10 @@ pub(super) async fn view_records(plane: &ControlPlane, records: Vec<RunRecord>) 
 fn view_scheduled(plane: &ControlPlane, run: &ActiveRun) -> Option<v1::Run> {
     let tally = run.scheduler_id().map(|id| plane.tally(id));
     let view = run.to_wire(tally)?;
-    Some(v1::Run { conductor: format!("coordinator {}", plane.coordinator_id), ..view })
+    let activities = run.scheduler_id().map(|id| plane.scheduler.read(|scheduler, _| scheduler.activities(id)));
+    Some(v1::Run {
+        conductor: format!("coordinator {}", plane.coordinator_id),
+        activities: activities.unwrap_or_default(),
+        ..view
+    })
 }

@@ -1,6 +1,7 @@
 //! Conversions between the protocol's messages and the coordinator's own types.
 
 use dqa_pipelines::report::ReportTable;
+use dqa_pipelines::result_page::{TableForm, TableStyle};
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::status::RunStatus;
 use dqa_proto::v1::{self, DeviceClass};
@@ -23,6 +24,17 @@ pub(super) fn table_from_wire(table: v1::Table) -> Option<ReportTable> {
         v1::Table::MetricDisagreements => Some(ReportTable::MetricDisagreements),
         v1::Table::Unspecified => None,
     }
+}
+
+/// Returns the style of the tables that a request asks for. None for JSON and CSV.
+pub(super) fn table_style(request: &v1::GetReportRequest) -> Option<TableStyle> {
+    let form = match request.format() {
+        v1::TableFormat::Json | v1::TableFormat::Csv => return None,
+        v1::TableFormat::Text | v1::TableFormat::Unspecified => TableForm::Text,
+        v1::TableFormat::Markdown => TableForm::Markdown,
+        v1::TableFormat::Latex => TableForm::Latex,
+    };
+    Some(TableStyle { form, is_wide: request.wide, ..TableStyle::default() })
 }
 
 pub(super) fn agreement_to_wire(group: GroupAgreement) -> v1::GroupAgreement {
@@ -112,6 +124,7 @@ pub(super) fn run_from_record(record: &RunRecord) -> v1::Run {
         training_leaks: record.spec.training_leaks(),
         limits: Some(limits_to_wire(record.spec.limits)),
         spec: Some(run_spec(record)),
+        is_training: record.is_training(),
         ..v1::Run::default()
     }
 }

@@ -24,6 +24,16 @@ impl RunMismatch {
     pub const HINT: &'static str = "give this one another --name; a run is resumed if everything that it has (metrics too) is submitted again, with or without more";
 }
 
+/// Checks that the run of a submission's name has scores.
+pub(super) fn check_scores(earlier: &RunRecord) -> Result<(), RunMismatch> {
+    if earlier.is_training() { Err(mismatch(earlier, "it trains".to_owned())) } else { Ok(()) }
+}
+
+fn mismatch(earlier: &RunRecord, differs: String) -> RunMismatch {
+    let created = earlier.created.strftime("%Y-%m-%d %H:%M").to_string();
+    RunMismatch { run: earlier.name.clone(), created, differs }
+}
+
 /// Checks that a submission has all that the run of its name has.
 pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), RunMismatch> {
     let mut differs = Vec::new();
@@ -40,11 +50,7 @@ pub(super) fn check(submission: &Submission, earlier: &RunRecord) -> Result<(), 
     }
     differs.extend(metric_difference(submission, earlier));
     differs.extend(differences(submission, earlier));
-    if differs.is_empty() {
-        return Ok(());
-    }
-    let created = earlier.created.strftime("%Y-%m-%d %H:%M").to_string();
-    Err(RunMismatch { run: earlier.name.clone(), created, differs: differs.join(", ") })
+    if differs.is_empty() { Ok(()) } else { Err(mismatch(earlier, differs.join(", "))) }
 }
 
 /// Returns the metrics that the earlier run has and the submission lacks, or has with another fingerprint. CLIP-DQA is

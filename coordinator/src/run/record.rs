@@ -27,6 +27,7 @@ impl Submission {
     ) -> Result<RunRecord, RunMismatch> {
         let spec = self.spec();
         // A run that was never planned has no rows to lose.
+        earlier.map_or(Ok(()), mismatch::check_scores)?;
         let earlier_planned = earlier.filter(|earlier| !earlier.parts.is_empty());
         earlier_planned.map_or(Ok(()), |earlier| mismatch::check(self, earlier))?;
         let now = Timestamp::now();
@@ -39,6 +40,7 @@ impl Submission {
             fingerprint: self.fingerprint.clone(),
             counts: earlier_planned.map_or_else(RunCounts::default, |earlier| earlier.counts),
             counted: earlier_planned.and_then(|earlier| earlier.counted.clone()),
+            training_counts: None,
             parts_digest: None,
             term: earlier.and_then(|earlier| earlier.term),
             provenance,

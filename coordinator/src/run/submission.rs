@@ -76,17 +76,8 @@ impl Submission {
 
     /// Returns the specification of the run, as its record has it before the data sets are listed.
     pub fn spec(&self) -> RunSpec {
-        let dataset = |definition: &Definition| DatasetSpec {
-            name: definition.name.clone(),
-            root: definition.root.clone(),
-            algorithms: Vec::new(),
-            protocol: definition.protocol.map(|protocol| protocol.to_string()),
-            definition: definition.to_toml(),
-            seen_in_training: None,
-            hazy: None,
-        };
         RunSpec {
-            datasets: self.definitions.iter().map(dataset).collect(),
+            datasets: self.definitions.iter().map(DatasetSpec::requested).collect(),
             model: self.model.clone(),
             prompts: self.prompts.clone(),
             views: self.views.clone(),

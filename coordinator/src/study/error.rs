@@ -2,6 +2,7 @@
 
 use dqa_engine::study::EvaluateError;
 use dqa_engine::train::{BaseModelError, TrainError};
+use dqa_pipelines::Retryable;
 use dqa_pipelines::store::StoreError;
 use dqa_pipelines::study::{ScoredFileError, StudyError};
 use dqa_pipelines::train::{SplitsError, TrialError, TrialRecordError};
@@ -73,4 +74,22 @@ pub enum StudyRunError {
     /// A result in the store is not what was written.
     #[error(transparent)]
     Stored(#[from] ScoredFileError),
+}
+
+impl StudyRunError {
+    /// Returns the store's error, if the store failed.
+    pub fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            StudyRunError::Store(error)
+            | StudyRunError::Record(TrialRecordError::Store(error))
+            | StudyRunError::Splits(SplitsError::Store(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl Retryable for StudyRunError {
+    fn is_retryable(&self) -> bool {
+        self.store_error().is_some_and(StoreError::is_retryable)
+    }
 }

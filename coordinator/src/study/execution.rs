@@ -1,7 +1,7 @@
 //! Runs a study: makes the trials and tests that the store lacks, and reads the results of all.
 
 use dqa_engine::study::Evaluator;
-use dqa_engine::train::{TrainingEvent, TrainingResources, TrialRunner};
+use dqa_engine::train::{BaseModel, TrainingEvent, TrainingResources, TrialRunner};
 use dqa_pipelines::names::StudyName;
 use dqa_pipelines::store::Store;
 use dqa_pipelines::study::{
@@ -9,11 +9,13 @@ use dqa_pipelines::study::{
 };
 use dqa_pipelines::tables::predictions::PREDICTIONS;
 use dqa_pipelines::train::{TrialRecord, trial_key};
+use dqa_pipelines::training::TrainingUnit;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use super::base_models::BaseModels;
 use super::error::StudyRunError;
-use super::plan::{StudyPlan, has_evaluation};
+use super::plan::{StudyPlan, StudyUnit};
 
 /// An event of a running study.
 #[derive(Debug)]
@@ -64,47 +66,72 @@ impl StudyPlan {
         name: StudyName,
         store: &Store,
         resources: TrainingResources,
+        models: &BaseModels,
         observe: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<StudyOutcome, StudyRunError> {
-        for dataset in &self.datasets {
-            dataset.splits.write_if_missing(store).await?;
-        }
-        self.train(store, &resources, observe).await?;
-        self.test(store, &resources, observe).await?;
+        self.write_splits(store).await?;
+        self.train(store, &resources, models, observe).await?;
+        self.test(store, &resources, models, observe).await?;
+        let provenance = vec![("dqa.device".to_owned(), resources.device_name)];
+        self.outcome(name, store, provenance, false).await
+    }
+
+    /// Reads the results of all lines. `so_far`: those that are not made yet are left out.
+    ///
+    /// # Errors
+    /// If the store fails, or lacks a result.
+    pub async fn outcome(
+        &self,
+        name: StudyName,
+        store: &Store,
+        mut provenance: Vec<(String, String)>,
+        so_far: bool,
+    ) -> Result<StudyOutcome, StudyRunError> {
         let mut lines = Vec::new();
         for line in 0..self.lines.len() {
             let mut splits = Vec::new();
             for split in 1..=self.cells[line].len() {
-                splits.push(self.result(line, split, store).await?);
+                splits.push(match self.result(line, split, store).await {
+                    Err(StudyRunError::Store(error)) if so_far && error.is_not_found() => SplitOutcome::default(),
+                    result => result?,
+                });
             }
             lines.push(LineOutcome { line: self.lines[line].clone(), splits });
         }
+        let splits = self.datasets.iter().map(|dataset| dataset.splits.key()).collect::<Vec<_>>().join(", ");
+        provenance.push(("dqa.splits".to_owned(), splits));
         Ok(StudyOutcome {
             name,
             definition: self.definition.clone(),
             datasets: self.datasets.iter().map(|dataset| dataset.data.name.to_string()).collect(),
             test_to_train: self.test_to_train(),
-            provenance: vec![
-                ("dqa.device".to_owned(), resources.device_name),
-                (
-                    "dqa.splits".to_owned(),
-                    self.datasets.iter().map(|dataset| dataset.splits.key()).collect::<Vec<_>>().join(", "),
-                ),
-            ],
+            provenance,
             lines,
         }
         .with_means())
+    }
+
+    /// Writes the splits that trials name.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn write_splits(&self, store: &Store) -> Result<(), StudyRunError> {
+        for dataset in &self.datasets {
+            dataset.splits.write_if_missing(store).await?;
+        }
+        Ok(())
     }
 
     async fn train(
         &self,
         store: &Store,
         resources: &TrainingResources,
+        models: &BaseModels,
         observe: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<(), StudyRunError> {
-        let Some((_, (first, _))) = self.trials.first() else { return Ok(()) };
-        let mut runner = TrialRunner::new(self.base_model(&self.lines[*first]).clone(), resources.clone());
-        for (number, (name, (line, split))) in (1..).zip(&self.trials) {
+        let Some(first) = self.trials.first() else { return Ok(()) };
+        let mut runner = TrialRunner::new(models.get(&self.lines[first.line]).clone(), resources.clone());
+        for (number, StudyUnit { name, line, split, .. }) in (1..).zip(&self.trials) {
             let (index, line) = (*line, &self.lines[*line]);
             observe(StudyEvent::Trial { number, total: self.trials.len(), line, split: *split });
             if let Some(record) = TrialRecord::find(store, name).await?.filter(TrialRecord::is_complete) {
@@ -112,7 +139,7 @@ impl StudyPlan {
                 continue;
             }
             let trial = self.trial(index, *split)?.expect("it was planned");
-            runner.set_base(self.base_model(line).clone());
+            runner.set_base(models.get(line).clone());
             let trained = block_in_place(|| {
                 runner.run(&trial, store, &Handle::current(), &mut |event| observe(StudyEvent::Training(event)))
             });
@@ -127,10 +154,11 @@ impl StudyPlan {
         &self,
         store: &Store,
         resources: &TrainingResources,
+        models: &BaseModels,
         observe: &mut dyn FnMut(StudyEvent<'_>),
     ) -> Result<(), StudyRunError> {
-        for (number, (name, (line, split))) in (1..).zip(&self.evaluations) {
-            if has_evaluation(store, name).await? {
+        for (number, StudyUnit { name, line, split, .. }) in (1..).zip(&self.evaluations) {
+            if TrainingUnit::is_done(store, name, false).await? {
                 continue;
             }
             let (index, line) = (*line, &self.lines[*line]);
@@ -138,7 +166,7 @@ impl StudyPlan {
             let evaluation = self.evaluation(index, *split, trial).expect("it was planned");
             let (total, pictures) = (self.evaluations.len(), evaluation.pictures.len());
             observe(StudyEvent::Test { number, total, line, pictures });
-            let evaluator = self.evaluator(line, trial, store).await?;
+            let evaluator = evaluator(line, models.get(line), trial, store).await?;
             let tested = block_in_place(|| {
                 let on_scored = &mut |done| observe(StudyEvent::Tested(done));
                 evaluator.evaluate(&evaluation, (store, &Handle::current()), resources, on_scored)
@@ -146,15 +174,6 @@ impl StudyPlan {
             tested.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })?;
         }
         Ok(())
-    }
-
-    /// Returns the evaluator of a line: of its trained model, or of its base model with handcrafted prompts.
-    async fn evaluator(&self, line: &Line, trial: Option<&str>, store: &Store) -> Result<Evaluator, StudyRunError> {
-        let base_model = self.base_model(line);
-        let Some(name) = trial else { return Ok(Evaluator::handcrafted(base_model)) };
-        let record = TrialRecord::find(store, name).await?.expect("trials are made before tests");
-        let evaluator = Evaluator::of_trial(&record, base_model, store).await;
-        evaluator.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })
     }
 
     /// Reads the result of a line on a split.
@@ -186,4 +205,17 @@ impl StudyPlan {
             seconds: pictures.iter().map(|picture| picture.seconds).sum(),
         })
     }
+}
+
+/// Returns the evaluator of a line: of its trained model, or of its base model with handcrafted prompts.
+async fn evaluator(
+    line: &Line,
+    base_model: &BaseModel,
+    trial: Option<&str>,
+    store: &Store,
+) -> Result<Evaluator, StudyRunError> {
+    let Some(name) = trial else { return Ok(Evaluator::handcrafted(base_model)) };
+    let record = TrialRecord::find(store, name).await?.expect("trials are made before tests");
+    let evaluator = Evaluator::of_trial(&record, base_model, store).await;
+    evaluator.map_err(|source| StudyRunError::Evaluate { variant: line.variant.clone(), source })
 }

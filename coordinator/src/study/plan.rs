@@ -7,8 +7,9 @@ use dqa_engine::train::BaseModel;
 use dqa_model::Views;
 use dqa_pipelines::dataset::DataSet;
 use dqa_pipelines::store::Store;
-use dqa_pipelines::study::{DatasetFacts, Evaluation, Line, Pooling, StudyDefinition, StudyError, evaluation_key};
-use dqa_pipelines::train::{SceneNames, Setup, Splits, SplitsOptions, Trial, TrialPicture, TrialRecord};
+use dqa_pipelines::study::{DatasetFacts, Evaluation, Line, Pooling, StudyDefinition, StudyError};
+use dqa_pipelines::train::{ModelRef, SceneNames, Setup, Splits, SplitsOptions, Trial, TrialPicture};
+use dqa_pipelines::training::TrainingUnit;
 
 use super::error::StudyRunError;
 
@@ -22,12 +23,31 @@ pub struct StudyPlan {
     pub lines: Vec<Line>,
     /// By line, then by split.
     pub(super) cells: Vec<Vec<Cell>>,
-    /// Trials by name, in the order in which they are made, each with the first cell that needs it: (line, split from
-    /// 1).
-    pub(super) trials: Vec<(String, (usize, usize))>,
-    /// Tests by name, as trials.
-    pub(super) evaluations: Vec<(String, (usize, usize))>,
-    base_models: HashMap<(String, u64), BaseModel>,
+    /// Trials, in the order in which they are made.
+    pub(super) trials: Vec<StudyUnit>,
+    /// Tests, as trials.
+    pub(super) evaluations: Vec<StudyUnit>,
+    models: HashMap<ModelKey, ModelRef>,
+}
+
+/// A model to start from: its name, and the seed if its weights are new and depend on it, else 0.
+pub type ModelKey = (String, u64);
+
+/// A trial or a test of a study, with the first cell that needs it.
+#[derive(Clone, Debug)]
+pub struct StudyUnit {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a trial.
+    pub is_trial: bool,
+    /// Index of the line.
+    pub line: usize,
+    /// The split, from 1.
+    pub split: usize,
+    /// What it costs in scored windows, by estimate.
+    pub windows: u64,
+    /// Name of the trial whose model a test needs, if it needs one.
+    pub after: Option<String>,
 }
 
 /// A data set with its splits.
@@ -68,7 +88,7 @@ pub struct Completion {
 }
 
 impl StudyPlan {
-    /// Opens the models and plans every line. Splits the data sets that no `splits` are given for; given splits are as
+    /// Plans every line. `find_model` returns the name and digests of a model. Splits the data sets that no `splits` are given for; given splits are as
     /// many as the definition says.
     ///
     /// # Errors
@@ -77,7 +97,7 @@ impl StudyPlan {
         definition: StudyDefinition,
         datasets: Vec<DataSet>,
         splits: Vec<Splits>,
-        offline: bool,
+        find_model: &mut dyn FnMut(&ModelKey) -> Result<ModelRef, StudyRunError>,
     ) -> Result<StudyPlan, StudyRunError> {
         if let Some(other) = splits.iter().find(|splits| datasets.iter().all(|data| data.name != splits.dataset)) {
             let message = format!("splits are given for `{}`, which is none of the study's data sets", other.dataset);
@@ -99,23 +119,16 @@ impl StudyPlan {
             cells: Vec::new(),
             trials: Vec::new(),
             evaluations: Vec::new(),
-            base_models: HashMap::new(),
+            models: HashMap::new(),
         };
-        plan.open_models(offline)?;
-        plan.plan_cells()?;
-        Ok(plan)
-    }
-
-    fn open_models(&mut self, offline: bool) -> Result<(), StudyRunError> {
-        for line in &self.lines {
-            let (model, seed) = base_model_key(line);
-            if !self.base_models.contains_key(&(model.clone(), seed)) {
-                let opened = BaseModel::open(&model, None, seed, offline);
-                let base_model = opened.map_err(|source| StudyRunError::BaseModel { model: model.clone(), source })?;
-                self.base_models.insert((model, seed), base_model);
+        for line in &plan.lines {
+            let key = model_key(line);
+            if !plan.models.contains_key(&key) {
+                plan.models.insert(key.clone(), find_model(&key)?);
             }
         }
-        Ok(())
+        plan.plan_cells()?;
+        Ok(plan)
     }
 
     fn plan_cells(&mut self) -> Result<(), StudyRunError> {
@@ -123,13 +136,22 @@ impl StudyPlan {
         for line in 0..self.lines.len() {
             let mut cells = Vec::new();
             for split in 1..=self.definition.splits as usize {
-                let trial = self.trial(line, split)?.map(|trial| trial.name());
-                let evaluation = self.evaluation(line, split, trial.as_deref()).map(|evaluation| evaluation.name());
-                if let Some(name) = trial.as_ref().filter(|name| trials.insert((*name).clone())) {
-                    self.trials.push((name.clone(), (line, split)));
+                let unit = |name, windows, after, is_trial| StudyUnit { name, is_trial, line, split, windows, after };
+                let trial = self.trial(line, split)?;
+                let name = trial.as_ref().map(Trial::name);
+                let evaluation = self.evaluation(line, split, name.as_deref());
+                if let (Some(trial), Some(name)) = (&trial, &name)
+                    && trials.insert(name.clone())
+                {
+                    self.trials.push(unit(name.clone(), trial.windows(), None, true));
                 }
+                let trial = name;
+                let (evaluation, windows) = match evaluation {
+                    Some(evaluation) => (Some(evaluation.name()), evaluation.windows()),
+                    None => (None, 0),
+                };
                 if let Some(name) = evaluation.as_ref().filter(|name| evaluations.insert((*name).clone())) {
-                    self.evaluations.push((name.clone(), (line, split)));
+                    self.evaluations.push(unit(name.clone(), windows, trial.clone(), false));
                 }
                 cells.push(Cell { trial, evaluation });
             }
@@ -143,7 +165,7 @@ impl StudyPlan {
         let line = &self.lines[line];
         let (Some(trained_on), Some(setup)) = (line.trained_on, &line.setup) else { return Ok(None) };
         let SplitDataSet { data, splits, .. } = &self.datasets[trained_on];
-        let planned = Trial::plan(data, (splits, split), self.base_model(line).model(), setup);
+        let planned = Trial::plan(data, (splits, split), self.model(line), setup);
         planned.map(Some).map_err(|source| StudyRunError::Plan { variant: line.variant.clone(), source })
     }
 
@@ -161,7 +183,7 @@ impl StudyPlan {
                 let tested = pictures.iter().filter(|picture| scenes.contains(picture.scene.as_str()));
                 (name.to_owned(), tested.cloned().collect())
             }
-            None => (format!("handcrafted-{}", self.base_model(line).model().digest), pictures.clone()),
+            None => (format!("handcrafted-{}", self.model(line).digest), pictures.clone()),
         };
         Some(Evaluation {
             evaluator,
@@ -178,9 +200,29 @@ impl StudyPlan {
         splits.splits[split - 1].test.iter().map(String::as_str).collect()
     }
 
-    /// Returns the base model of a line.
-    pub(super) fn base_model(&self, line: &Line) -> &BaseModel {
-        &self.base_models[&base_model_key(line)]
+    fn model(&self, line: &Line) -> &ModelRef {
+        &self.models[&model_key(line)]
+    }
+
+    /// Returns the trials and tests that the study needs: trials first, as tests need what they have learned.
+    pub fn units(&self) -> impl Iterator<Item = &StudyUnit> {
+        self.trials.iter().chain(&self.evaluations)
+    }
+
+    /// Returns the trial or test of a unit, and the model that it starts from.
+    ///
+    /// # Errors
+    /// Never: it was planned before.
+    pub fn unit(&self, unit: &StudyUnit) -> Result<(TrainingUnit, &ModelRef), StudyRunError> {
+        let (line, split) = (unit.line, unit.split);
+        let model = self.model(&self.lines[line]);
+        let unit = if unit.is_trial {
+            TrainingUnit::Trial(Box::new(self.trial(line, split)?.expect("it was planned")))
+        } else {
+            let evaluation = self.evaluation(line, split, unit.after.as_deref()).expect("it was planned");
+            TrainingUnit::Evaluation { evaluation: Box::new(evaluation), trial: unit.after.clone() }
+        };
+        Ok((unit, model))
     }
 
     /// Returns for each data set the number of a test's scenes divided by the number of its training's scenes.
@@ -201,30 +243,34 @@ impl StudyPlan {
             trials: Completion { done: 0, total: self.trials.len() },
             evaluations: Completion { done: 0, total: self.evaluations.len() },
         };
-        for (name, _) in &self.trials {
-            let record = TrialRecord::find(store, name).await?;
-            completion.trials.done += usize::from(record.is_some_and(|record| record.is_complete()));
-        }
-        for (name, _) in &self.evaluations {
-            completion.evaluations.done += usize::from(has_evaluation(store, name).await?);
+        for StudyUnit { name, is_trial, .. } in self.units() {
+            let done = if *is_trial { &mut completion.trials.done } else { &mut completion.evaluations.done };
+            *done += usize::from(TrainingUnit::is_done(store, name, *is_trial).await?);
         }
         Ok(completion)
     }
 }
 
-/// Returns whether the store has a test.
-pub(super) async fn has_evaluation(store: &Store, evaluation: &str) -> Result<bool, StudyRunError> {
-    match store.head(&evaluation_key(evaluation)).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+/// Returns the key of the model that a line starts from.
+pub(super) fn model_key(line: &Line) -> ModelKey {
+    key_of(&line.model, line.seed)
 }
 
-/// Returns the model's name, and the seed if its weights are new and depend on it.
-fn base_model_key(line: &Line) -> (String, u64) {
-    let seed = if line.model.starts_with("new:") { line.seed } else { 0 };
-    (line.model.clone(), seed)
+/// Returns the models that a study's trainings may start from, whatever its data sets are.
+///
+/// # Errors
+/// If the setup of a variant is invalid.
+pub fn model_keys(definition: &StudyDefinition) -> Result<BTreeSet<ModelKey>, StudyRunError> {
+    let mut keys = BTreeSet::new();
+    for variant in &definition.variant {
+        let seed = definition.setup(variant)?.seed;
+        keys.extend(definition.models.iter().map(|model| key_of(model, seed)));
+    }
+    Ok(keys)
+}
+
+fn key_of(model: &str, seed: u64) -> ModelKey {
+    (model.to_owned(), if BaseModel::new_config(model).is_some() { seed } else { 0 })
 }
 
 /// Writes a line's views in their canonical form, because they are in the names of trials and tests.

@@ -85,15 +85,12 @@ pub(in crate::cli) fn has_ended(run: &v1::Run) -> bool {
 /// Describes a run and its progress in one line.
 pub(in crate::cli) fn run_line(run: &v1::Run) -> String {
     let progress = run.progress.unwrap_or_default();
-    let mut line = format!(
-        "run {}: {}, {} of {}, {} of {}",
-        run.name,
-        state_name(run),
-        progress.shards_done,
-        counted(progress.shards, "shard"),
-        progress.pictures_done,
-        counted(progress.pictures, "picture"),
-    );
+    let (name, state, done) = (&run.name, state_name(run), progress.shards_done);
+    let unit = if run.is_training { "training" } else { "shard" };
+    let mut line = format!("run {name}: {state}, {done} of {}", counted(progress.shards, unit));
+    if !run.is_training {
+        line += &format!(", {} of {}", progress.pictures_done, counted(progress.pictures, "picture"));
+    }
     if progress.pictures_failed > 0 {
         line += &format!(", {} failed", progress.pictures_failed);
     }
@@ -103,7 +100,7 @@ pub(in crate::cli) fn run_line(run: &v1::Run) -> String {
         (progress.shards_quarantined, "given up"),
     ] {
         if shards > 0 {
-            line += &format!(", {} {label}", counted(shards, "shard"));
+            line += &format!(", {} {label}", counted(shards, unit));
         }
     }
     if progress.windows_per_second > 0.0 {
@@ -132,6 +129,9 @@ fn bar_message(run: &v1::Run) -> String {
         }
         (_, None) => "waiting for workers".to_owned(),
     };
+    if run.is_training {
+        message += &format!(", {} of {} trainings", progress.shards_done, progress.shards);
+    }
     if progress.pictures_failed > 0 {
         message += &format!(", {} failed", progress.pictures_failed);
     }
@@ -172,6 +172,7 @@ impl RunDisplay {
             bar.set_message(bar_message(run));
         } else if is_last || self.is_line_due() {
             note(format_args!("{}", run_line(run)));
+            run.activities.iter().for_each(|activity| note(format_args!("  {activity}")));
             self.last_line = Some(Instant::now());
         }
     }

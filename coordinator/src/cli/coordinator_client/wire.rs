@@ -35,20 +35,24 @@ pub(in crate::cli) fn table_to_wire(table: ReportTable) -> v1::Table {
     }
 }
 
-/// Returns the request for a report of a run as text. Without tables the coordinator answers with those that a run ends
-/// with.
-pub(in crate::cli) fn report_request(run: String, tables: &[v1::Table], report: &ReportArgs) -> v1::GetReportRequest {
-    let format = match report.result.format {
+/// Returns the message of a format of results.
+pub(in crate::cli) fn table_format(format: ResultFormat) -> v1::TableFormat {
+    match format {
         ResultFormat::Table => v1::TableFormat::Text,
         ResultFormat::Json => v1::TableFormat::Json,
         ResultFormat::Csv => v1::TableFormat::Csv,
         ResultFormat::Markdown => v1::TableFormat::Markdown,
         ResultFormat::Latex => v1::TableFormat::Latex,
-    };
+    }
+}
+
+/// Returns the request for a report of a run as text. Without tables the coordinator answers with those that a run ends
+/// with.
+pub(in crate::cli) fn report_request(run: String, tables: &[v1::Table], report: &ReportArgs) -> v1::GetReportRequest {
     v1::GetReportRequest {
         name: run,
         tables: tables.iter().map(|table| i32::from(*table)).collect(),
-        format: format.into(),
+        format: table_format(report.result.format).into(),
         options: json_text(&report.options()),
         wide: report.result.wide,
         ..v1::GetReportRequest::default()
@@ -98,6 +102,7 @@ pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
         run: run.name.clone(),
         state: state_name(run),
         failure: non_empty(&run.failure),
+        activity: non_empty(&run.activities.join("; ")),
         conductor: non_empty(&run.conductor),
         hint: non_empty(&run.hint),
         created: run.created.clone(),
@@ -113,6 +118,7 @@ pub(in crate::cli) fn run_summary(run: &v1::Run) -> RunSummary {
         device: spec.device,
         remark: spec.remark,
         priority: spec.priority,
+        trains: run.is_training,
         shards: progress.shards,
         shards_done: progress.shards_done,
         shards_running: Some(progress.shards_running),

@@ -41,6 +41,11 @@ fn table_text(workers: &[v1::Worker]) -> String {
     }
     let mut page = ResultPage::new(TableStyle::default());
     page.table(&ResultTable::new("", columns));
+    for worker in workers {
+        for running in worker.running.iter().filter(|running| !running.activity.is_empty()) {
+            page.note(&format!("{}: {}: {}", worker.id, running.part, running.activity));
+        }
+    }
     page.finish()
 }
 
@@ -85,7 +90,7 @@ impl WorkerRow {
 
 fn worker_json(worker: &v1::Worker) -> serde_json::Value {
     let totals = worker.totals.unwrap_or_default();
-    let running = |running: &v1::Running| json!({ "part": running.part, "windows_done": running.windows_done });
+    let running = |running: &v1::Running| json!({ "part": running.part, "windows_done": running.windows_done, "activity": running.activity });
     json!({
         "id": worker.id,
         "host": worker.host,

@@ -2,6 +2,8 @@
 
 mod metrics;
 mod progress;
+#[cfg(feature = "cluster")]
+mod remote;
 
 use std::path::{Path, PathBuf};
 
@@ -19,13 +21,16 @@ use dqa_service::metric_args::ParameterArgs;
 use dqa_service::program::{ExitStatus, OutputError, command_line, host, note, with_hint};
 
 use super::args::StoreArgs;
+use super::cluster_training_args::ClusterTrainingArgs;
 use super::kept_trainings::KeptTrainings;
 use super::output::print_text;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
 use super::result_format::{ResultForm, ResultFormatArgs};
 use super::training_data::{self, SKIP_HINT};
-use crate::study::{StudyPlan, StudyRunError};
+#[cfg(not(feature = "cluster"))]
+use super::without_cluster_feature as remote;
+use crate::study::{BaseModels, ModelKey, StudyPlan, StudyRunError};
 use progress::StudyProgress;
 
 /// The most bytes of a study's default name.
@@ -34,10 +39,9 @@ const STUDY_NAME_BYTES_MAX: usize = 100;
 /// Answers a question that takes many trainings, or all metrics: makes the trainings, tests and scores that the store
 /// lacks, and one table of all of them.
 #[derive(clap::Args)]
-#[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
-    /// Study: ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation, metrics; or a file like those
-    /// in configs/studies.
+    /// Study: ablation, cross-dataset, windows, unseen-algorithms, backbones, initialisation, prompts, metrics; or a file like
+    /// those in configs/studies.
     #[arg(env = "DQA_STUDY", value_name = "NAME|FILE")]
     study: String,
 
@@ -113,6 +117,13 @@ pub(super) struct Args {
     #[command(flatten)]
     result: ResultFormatArgs,
 
+    #[command(flatten)]
+    cluster: ClusterTrainingArgs,
+
+    /// Show the table with the results that are made so far, and how many are missing.
+    #[arg(long, conflicts_with = "dry_run")]
+    so_far: bool,
+
     /// Show what would be trained and tested, and stop.
     #[arg(long)]
     dry_run: bool,
@@ -120,6 +131,9 @@ pub(super) struct Args {
 
 /// Runs the study and shows its table.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(client) = args.cluster.coordinator.client()? {
+        return remote::run(args, client).await;
+    }
     let kept = KeptTrainings::default();
     let end = kept.end_on_signal()?;
     let study = match read_study(args)? {
@@ -132,17 +146,24 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
     let splits = read_splits(&args.splits_file)?;
     let definition = with_overrides(args, study, splits.first().map(|splits| splits.splits.len()))?;
     let (definitions, mut datasets) = load_datasets(&definition).await?;
-    let resources = if args.dry_run { None } else { Some(args.resources.open()?) };
+    let is_shown_only = args.dry_run || args.so_far;
+    let resources = if is_shown_only { None } else { Some(args.resources.open()?) };
     let skipped = check_pictures(args, &definition, &mut datasets, resources.as_ref())?;
     let store = args.store.create().await?;
     let name = study_name(args, datasets.iter().map(|data| data.name.as_str()))?;
     let loaded = definitions.iter().zip(&datasets);
-    args.redefine.register(&store, loaded, &format!("study {name}"), args.dry_run).await?;
-    let plan = StudyPlan::new(definition, datasets, splits, args.resources.offline).map_err(with_study_hint)?;
+    args.redefine.register(&store, loaded, &format!("study {name}"), is_shown_only).await?;
+    let mut models = BaseModels::default();
+    let find_model = &mut |key: &ModelKey| models.open(key, args.resources.offline);
+    let plan = StudyPlan::new(definition, datasets, splits, find_model).map_err(with_study_hint)?;
     note_plan(&name, &plan, &store).await?;
+    if args.so_far {
+        show(&plan.outcome(name, &store, Vec::new(), true).await.map_err(with_study_hint)?, args.result.form())?;
+        return Ok(ExitStatus::All);
+    }
     let Some(resources) = resources else { return Ok(ExitStatus::All) };
     let mut progress = StudyProgress::new(kept);
-    let outcome = plan.run(name, &store, resources, &mut |event| progress.on_event(&event)).await;
+    let outcome = plan.run(name, &store, resources, &models, &mut |event| progress.on_event(&event)).await;
     progress.finish();
     let mut outcome = outcome.map_err(with_study_hint)?;
     if skipped > 0 {

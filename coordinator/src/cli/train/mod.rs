@@ -1,6 +1,8 @@
 //! `dqa-coord train`: trains prompts, or a whole model, on people's scores of a data set's pictures.
 
 mod progress;
+#[cfg(feature = "cluster")]
+mod remote;
 mod results;
 mod setup;
 mod written;
@@ -20,18 +22,20 @@ use dqa_service::program::{ExitStatus, note, with_hint};
 use tokio::runtime::Handle;
 
 use super::args::StoreArgs;
+use super::cluster_training_args::ClusterTrainingArgs;
 use super::kept_trainings::KeptTrainings;
 use super::redefine_args::RedefineArgs;
 use super::resource_args::TrainingResourceArgs;
 use super::result_format::ResultFormatArgs;
 use super::training_data::{self, SKIP_HINT};
+#[cfg(not(feature = "cluster"))]
+use super::without_cluster_feature as remote;
 use progress::TrainingProgress;
 use results::Results;
 use setup::SetupArgs;
 
 /// Trains prompts, or a model, on a data set's labels.
 #[derive(clap::Args)]
-#[command(arg = super::local_only::coordinator_flag())]
 pub(super) struct Args {
     /// Data set with labels: a name of `dataset list`, a definition (TOML), a manifest or a folder. NAME=PATH gives it
     /// another name.
@@ -95,13 +99,22 @@ pub(super) struct Args {
     #[command(flatten)]
     result: ResultFormatArgs,
 
+    #[command(flatten)]
+    cluster: ClusterTrainingArgs,
+
     /// Show what would be trained, and stop.
     #[arg(long)]
     dry_run: bool,
 }
 
+/// The files of a trial that `--out` copies.
+const RESULT_FILES: [&str; 4] = ["trial.json", "prompts.safetensors", "config.json", "model.safetensors"];
+
 /// Trains on each of the splits and shows the results.
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitStatus> {
+    if let Some(client) = args.cluster.coordinator.client()? {
+        return remote::run(args, client).await;
+    }
     let kept = KeptTrainings::default();
     let _end = kept.end_on_signal()?;
     let mut setup = args.setup.read()?;
@@ -167,16 +180,30 @@ fn check_final(setup: &Setup) -> anyhow::Result<()> {
 fn select_splits(args: &Args, data: &DataSet) -> anyhow::Result<Splits> {
     let scenes = SceneNames::new(data);
     let splits = match &args.splits_file {
-        None => {
-            let drawn = SplitsOptions { count: args.new_splits, test_share: args.test_share, seed: args.split_seed };
-            let all_train = SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
-            let options = if args.is_final { all_train } else { drawn };
-            Splits::draw(&data.name, scenes.labelled(), &options)?
-        }
+        None => Splits::draw(&data.name, scenes.labelled(), &splits_options(args))?,
         Some(file) => training_data::read_splits(file)?.with_scene_names(&scenes)?,
     };
     splits.check_scenes(&data.name, scenes.labelled())?;
     Ok(splits)
+}
+
+/// Returns how new splits are drawn.
+fn splits_options(args: &Args) -> SplitsOptions {
+    if args.is_final {
+        return SplitsOptions { count: 1, test_share: 0.0, ..SplitsOptions::default() };
+    }
+    SplitsOptions { count: args.new_splits, test_share: args.test_share, seed: args.split_seed }
+}
+
+/// Returns the numbers of the splits to train on. Empty for all.
+fn only_splits(args: &Args) -> anyhow::Result<BTreeSet<usize>> {
+    if args.only_splits == ["all"] {
+        return Ok(BTreeSet::new());
+    }
+    let number = |text: &String| {
+        text.parse().with_context(|| format!("--only-splits: expected the number of a split, found `{text}`"))
+    };
+    args.only_splits.iter().map(number).collect()
 }
 
 /// Plans the trials of the selected splits.
@@ -186,14 +213,10 @@ fn plan_trials(
     splits: &Splits,
     (runner, setup): (&TrialRunner, &Setup),
 ) -> anyhow::Result<Vec<Trial>> {
-    let numbers: BTreeSet<usize> = if args.only_splits == ["all"] {
-        (1..=splits.splits.len()).collect()
-    } else {
-        let number = |text: &String| {
-            text.parse().with_context(|| format!("--only-splits: expected the number of a split, found `{text}`"))
-        };
-        args.only_splits.iter().map(number).collect::<Result<_, _>>()?
-    };
+    let mut numbers = only_splits(args)?;
+    if numbers.is_empty() {
+        numbers = (1..=splits.splits.len()).collect();
+    }
     let plan = |number| {
         Trial::plan(data, (splits, number), runner.base().model(), setup)
             .map_err(|error| training_data::with_trial_hint(error, "--label-range 0,100"))
@@ -288,7 +311,7 @@ async fn copy_out(args: &Args, store: &Store, record: &TrialRecord, trials: usiz
     let folder = out_folder(out, record, trials);
     let cannot_write = |path: &Path| format!("cannot write {}", path.display());
     std::fs::create_dir_all(&folder).with_context(|| cannot_write(&folder))?;
-    for file in ["trial.json", "prompts.safetensors", "config.json", "model.safetensors"] {
+    for file in RESULT_FILES {
         let path = folder.join(file);
         match store.get(&trial_key(&record.name, file)).await {
             Ok(bytes) => std::fs::write(&path, bytes).with_context(|| cannot_write(&path))?,

@@ -11,12 +11,12 @@ use dqa_service::program::help::headings;
 /// Settings of a training. A flag wins over the file, and the file over the authors' protocol.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SetupArgs {
-    /// TOML file with values for any of the settings below, such as `epochs = 25`.
+    /// TOML file with values for any of these settings.
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_SETUP", value_name = "FILE")]
     setup: Option<PathBuf>,
 
-    /// What to train: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower's weights and
-    /// prompts), or all [default: prompts].
+    /// What learns: text prompts, visual prompts, prompts (both: CLIP-DQA), vision (the visual tower too), or all
+    /// [default: prompts].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_TUNE", value_name = "WHAT", value_parser = words::<Tune>(Tune::WORDS), hide_possible_values = true)]
     tune: Option<Tune>,
 
@@ -28,8 +28,7 @@ pub(super) struct SetupArgs {
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEXT_LEN", value_name = "N")]
     text_len: Option<u32>,
 
-    /// Number of the text tower's layers with prompts, from the first; 0 for none [default: all, if text prompts are
-    /// trained].
+    /// Text layers with prompts; 0 for none [default: all].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEXT_DEPTH", value_name = "N")]
     text_depth: Option<u32>,
 
@@ -37,20 +36,19 @@ pub(super) struct SetupArgs {
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_VISUAL_LEN", value_name = "N")]
     visual_len: Option<u32>,
 
-    /// Number of the visual tower's layers with prompts, from the first; 0 for none [default: all, if visual prompts
-    /// are trained].
+    /// Visual layers with prompts; 0 for none [default: all].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_VISUAL_DEPTH", value_name = "N")]
     visual_depth: Option<u32>,
 
-    /// Initial values of new prompts: random, or words, as in 'words:a photo of' [default: random].
+    /// New prompts: random, or 'words:a photo of' [default: random].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_INIT", value_name = "VALUES")]
     init: Option<Init>,
 
-    /// Sentences for a bad and a good picture, joined by a comma [default: bad photo.,good photo.].
+    /// Sentences for bad and good [default: bad photo.,good photo.].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_WORDS", value_delimiter = ',', num_args = 1, value_name = "BAD,GOOD")]
     words: Option<Vec<String>>,
 
-    /// Parts of a picture that the model looks at, as --views of submit; in training one random window a picture.
+    /// Views, as of submit; in training one random window a picture.
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_VIEWS")]
     views: Option<Views>,
 
@@ -58,7 +56,7 @@ pub(super) struct SetupArgs {
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_LR", value_name = "RATE")]
     lr: Option<f64>,
 
-    /// Factor of the learning rate for the patch embedding, if it is trained; 0.1 for a new model [default: 1].
+    /// Factor of --lr for the patch embedding [default: 1].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_PATCH_LR", value_name = "SHARE")]
     patch_lr: Option<f64>,
 
@@ -78,16 +76,16 @@ pub(super) struct SetupArgs {
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_EPOCHS", value_name = "N")]
     epochs: Option<u32>,
 
-    /// Epoch to keep: last, best-on-validation (on scenes held out of the training split), or best-on-test (the
-    /// authors' choice: optimistic, because the test chooses) [default: last].
+    /// Epoch to keep: last, best-on-validation (scenes held out), or best-on-test (optimistic: the test chooses)
+    /// [default: last].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_SELECT", value_name = "EPOCH", value_parser = words::<Select>(Select::WORDS), hide_possible_values = true)]
     select: Option<Select>,
 
-    /// Share of the training scenes to validate on, with best-on-validation [default: 0.2].
+    /// Share of scenes to validate on [default: 0.2].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_VALIDATION_SHARE", value_name = "SHARE")]
     validation_share: Option<f64>,
 
-    /// Algorithms to leave out of the training, joined by commas. They are still tested on.
+    /// Algorithms to leave out of the training, but test on.
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_WITHOUT", value_delimiter = ',', value_name = "NAMES")]
     without: Option<Vec<String>>,
 
@@ -102,11 +100,11 @@ pub(super) struct SetupArgs {
     )]
     label_range: Option<Vec<f64>>,
 
-    /// Epochs from one test to the next; the last is tested [default: 1].
+    /// Epochs from one test to the next [default: 1].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_TEST_EVERY", value_name = "N")]
     test_every: Option<u32>,
 
-    /// Seed: the same one gives the same weights [default: 0].
+    /// Seed [default: 0].
     #[arg(long, help_heading = headings::TRAINING, env = "DQA_TRAIN_SEED", value_name = "N")]
     seed: Option<u64>,
 

@@ -6,6 +6,8 @@ mod run_control;
 mod run_lookup;
 mod run_removal;
 mod submit;
+mod submit_training;
+mod training_reports;
 mod validation;
 mod watch;
 
@@ -35,13 +37,17 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl CoordinatorService for Api {
     type WatchRunStream = Pin<Box<dyn Stream<Item = Result<v1::WatchRunResponse, Status>> + Send>>;
+    type GetTrialFileStream = ReceiverStream<Result<v1::GetTrialFileResponse, Status>>;
     type QueryStream = ReceiverStream<Result<v1::QueryResponse, Status>>;
 
     async fn submit(&self, request: Request<v1::SubmitRequest>) -> Answer<v1::SubmitResponse> {
         let plane = self.0.plane()?;
         let request =
             request.into_inner().run.ok_or_else(|| invalid_argument("no_run", "the request lacks its run"))?;
-        let run = submit::submit(&plane, request).await?;
+        let run = match request.training.is_empty() {
+            true => submit::submit(&plane, request).await?,
+            false => submit_training::submit(&plane, request).await?,
+        };
         Ok(Response::new(v1::SubmitResponse { run: Some(run) }))
     }
 
@@ -61,7 +67,8 @@ impl CoordinatorService for Api {
         let plane = self.0.plane()?;
         let (store, runtime) = (plane.store.clone(), Handle::current());
         // On a thread of its own, because records of large runs take long to parse.
-        let read = tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::read_all(&store))).await;
+        let read =
+            tokio::task::spawn_blocking(move || runtime.block_on(RunRecord::read_all_with_trainings(&store))).await;
         let records = read.map_err(|panic| internal(&panic))?.map_err(from_run_error)?;
         Ok(Response::new(v1::ListRunsResponse { runs: run_view::view_records(&plane, records).await? }))
     }
@@ -95,6 +102,12 @@ impl CoordinatorService for Api {
         let plane = self.0.plane()?;
         let text = reports::get_report(&plane, request.into_inner()).await?;
         Ok(Response::new(v1::GetReportResponse { text }))
+    }
+
+    async fn get_trial_file(&self, request: Request<v1::GetTrialFileRequest>) -> Answer<Self::GetTrialFileStream> {
+        let plane = self.0.plane()?;
+        let pieces = training_reports::trial_file(&plane, request.into_inner()).await?;
+        Ok(Response::new(ReceiverStream::new(pieces)))
     }
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Answer<Self::QueryStream> {

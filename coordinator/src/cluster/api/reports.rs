@@ -2,7 +2,6 @@
 
 use dqa_pipelines::names::NameError;
 use dqa_pipelines::report::{self, Report, ReportOptions};
-use dqa_pipelines::result_page::{TableForm, TableStyle};
 use dqa_pipelines::run::RunRecord;
 use dqa_pipelines::store::Store;
 use dqa_proto::v1;
@@ -10,6 +9,7 @@ use tokio::runtime::Handle;
 use tonic::Status;
 
 use super::run_lookup::{self, RUNS_MAX};
+use super::training_reports;
 use super::validation::REPLICATES_MAX;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_report_error, internal, invalid, invalid_argument};
@@ -20,6 +20,9 @@ pub(super) async fn get_report(plane: &ControlPlane, request: v1::GetReportReque
         return Err(invalid_argument("too_much", format!("at most {RUNS_MAX} runs are ranked together")));
     }
     let mut records = vec![run_lookup::read_record(plane, &request.name).await?];
+    if records[0].is_training() {
+        return training_reports::get_report(plane, records.remove(0), request).await;
+    }
     for name in &request.more_runs {
         records.push(run_lookup::read_record(plane, name).await?);
     }
@@ -73,12 +76,9 @@ fn format_report(mut report: Report, request: &v1::GetReportRequest) -> Result<S
         tables = vec![report::ReportTable::Correlations, report::ReportTable::Leaderboard];
     }
     let last = tables[tables.len() - 1];
-    let style = |form| TableStyle { form, is_wide: request.wide, ..TableStyle::default() };
-    Ok(match request.format() {
-        v1::TableFormat::Json => report.json(last),
-        v1::TableFormat::Csv => report.csv(last),
-        v1::TableFormat::Text | v1::TableFormat::Unspecified => report.render(&tables, style(TableForm::Text)),
-        v1::TableFormat::Markdown => report.render(&tables, style(TableForm::Markdown)),
-        v1::TableFormat::Latex => report.render(&tables, style(TableForm::Latex)),
+    Ok(match wire::table_style(request) {
+        Some(style) => report.render(&tables, style),
+        None if request.format() == v1::TableFormat::Json => report.json(last),
+        None => report.csv(last),
     })
 }

@@ -39,10 +39,8 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
         hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;
     let mut record = RunRecord { request: Some(request.clone()), ..record };
-    if active.is_none() && plane.runs.count_active() >= ACTIVE_RUNS_MAX {
-        let message = format!("{ACTIVE_RUNS_MAX} runs have not ended, which is the limit");
-        let status = refused(Code::ResourceExhausted, "runs", message);
-        return Err(hint(status, "wait until some have ended, or cancel them"));
+    if active.is_none() {
+        require_room(plane)?;
     }
     let used_by = format!("run {name}");
     registry::register(&plane.store, &datasets, &redefine, &used_by).await.map_err(from_registry_error)?;
@@ -51,8 +49,23 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
         return submit_again(plane, record, &request).await;
     }
     record.write_by(&plane.store, plane.record_writer()).await.map_err(from_run_error)?;
+    start(plane, record).await
+}
+
+/// Checks that one run more may be active.
+pub(super) fn require_room(plane: &ControlPlane) -> Result<(), Status> {
+    if plane.runs.count_active() < ACTIVE_RUNS_MAX {
+        return Ok(());
+    }
+    let message = format!("{ACTIVE_RUNS_MAX} runs have not ended, which is the limit");
+    Err(hint(refused(Code::ResourceExhausted, "runs", message), "wait until some have ended, or cancel them"))
+}
+
+/// Starts a run whose record is in the store.
+pub(super) async fn start(plane: &Arc<ControlPlane>, record: RunRecord) -> Result<v1::Run, Status> {
+    let priority = record.request.as_ref().map_or(0, |request| request.priority);
     let run = ActiveRun::new(record, plane.term);
-    info!(run = %name, priority = request.priority, device = request.device, "run submitted");
+    info!(run = %run.name, priority, "run submitted");
     run_lifecycle::start(plane, run.clone());
     run_view::view_active(plane, &run).await
 }
@@ -73,7 +86,7 @@ async fn submit_again(plane: &Arc<ControlPlane>, record: RunRecord, request: &Ru
     run_view::view_active(plane, &run).await
 }
 
-fn parse_dataset_names(names: &[String]) -> Result<Vec<DatasetName>, Status> {
+pub(super) fn parse_dataset_names(names: &[String]) -> Result<Vec<DatasetName>, Status> {
     let parse = |name: &String| name.parse().map_err(|error: NameError| invalid("bad_datasets", &error));
     names.iter().map(parse).collect()
 }

@@ -4,7 +4,7 @@ use dqa_metrics::Parameters;
 use dqa_model::{Arithmetic, Views};
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::metric::{self, MetricSelection};
-use dqa_pipelines::model_spec::ModelSpec;
+use dqa_pipelines::model_spec::{ModelFile, ModelSpec};
 use dqa_pipelines::picture_limits::PictureLimits;
 use dqa_pipelines::plan::SHARD_WINDOWS_MAX;
 use dqa_pipelines::report::{ReportIntervals, ReportOptions};
@@ -46,9 +46,9 @@ pub(super) async fn validate(
     if submitted.algorithms.len() > ALGORITHMS_MAX {
         return Err(invalid_argument("bad_algorithms", format!("a run names at most {ALGORITHMS_MAX} algorithms")));
     }
-    let limits = validate_limits(submitted.limits)?;
+    let limits = validate_limits(submitted.limits.map_or_else(PictureLimits::default, limits_from_wire))?;
     let definitions = parse_definitions(&submitted.definitions, &plane.roots)?;
-    check_model_files(plane, model.as_ref()).await?;
+    check_model_files(plane, model.iter().flat_map(ModelSpec::files).cloned().collect()).await?;
     let (metric_parameters, parameters) = store_parameters(plane, &submitted.metric_parameters).await?;
     let settings = model.clone().unwrap_or_default();
     let submission = Submission {
@@ -68,12 +68,7 @@ pub(super) async fn validate(
         limits,
         remark: Some(submitted.remark).filter(|remark| !remark.is_empty()),
     };
-    let default = ReportOptions::default();
-    // A request has replicates only if it wants a bootstrap.
-    let (intervals, replicates) = match submitted.replicates {
-        0 => (default.intervals, default.replicates),
-        replicates => (ReportIntervals::Bootstrap, replicates),
-    };
+    let (intervals, replicates) = intervals(submitted.replicates);
     let request = RunRequest {
         model,
         metrics: submitted.metrics,
@@ -86,9 +81,20 @@ pub(super) async fn validate(
         with_hazy: submitted.with_hazy,
         replicates,
         seed: submitted.seed,
+        training: None,
         planning_attempts: 0,
     };
     Ok((submission, request))
+}
+
+/// Returns the method of the reports' intervals, and the bootstrap's draws.
+fn intervals(replicates: u32) -> (ReportIntervals, u32) {
+    let default = ReportOptions::default();
+    // A request has replicates only if it wants a bootstrap.
+    match replicates {
+        0 => (default.intervals, default.replicates),
+        replicates => (ReportIntervals::Bootstrap, replicates),
+    }
 }
 
 /// Parses the names of metrics, and validates the model if CLIP-DQA is one of them.
@@ -109,9 +115,8 @@ fn validate_metrics(
     Ok((metrics, model))
 }
 
-/// Checks that the store has the model's files, if there is a model.
-async fn check_model_files(plane: &ControlPlane, model: Option<&ModelSpec>) -> Result<(), Status> {
-    let files = model.into_iter().flat_map(ModelSpec::files).cloned().collect();
+/// Checks that the store has the model's files.
+pub(super) async fn check_model_files(plane: &ControlPlane, files: Vec<ModelFile>) -> Result<(), Status> {
     let missing = model_files::find_missing(&plane.store, &plane.verified_files, files).await;
     if let Some(file) = missing.map_err(from_store_error)?.first() {
         let message = format!("file {} of the model is not in the store", file.name);
@@ -140,7 +145,7 @@ fn validate_model(model: v1::Model) -> Result<ModelSpec, Status> {
 }
 
 /// Parses the definitions of data sets, sorted by name.
-fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>, Status> {
+pub(super) fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>, Status> {
     if texts.is_empty() || texts.len() > DATASETS_MAX {
         return Err(invalid_argument("bad_datasets", format!("a run has 1 to {DATASETS_MAX} data sets")));
     }
@@ -164,8 +169,7 @@ fn parse_definitions(texts: &[String], roots: &Roots) -> Result<Vec<Definition>,
 }
 
 /// Validates the limits of pictures: zero is surely a mistake, and a worker must survive a picture of the largest size.
-fn validate_limits(submitted: Option<v1::PictureLimits>) -> Result<PictureLimits, Status> {
-    let limits = submitted.map_or_else(PictureLimits::default, limits_from_wire);
+pub(super) fn validate_limits(limits: PictureLimits) -> Result<PictureLimits, Status> {
     let PictureLimits { pixels_max, side_max, bytes_max } = limits;
     if pixels_max == 0 || side_max == 0 || bytes_max == 0 {
         return Err(invalid_argument("bad_limits", "limits of a picture's pixels, side and bytes must be at least 1"));

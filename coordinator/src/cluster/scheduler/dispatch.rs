@@ -7,7 +7,7 @@ use dqa_proto::v1::DeviceClass;
 use super::attempt::{Attempt, AttemptStage};
 use super::effect::Effect;
 use super::ids::{RunId, ShardId, Time};
-use super::run::{ScheduledRun, ScheduledShard};
+use super::run::{ScheduledRun, ScheduledShard, ShardState};
 use super::state::Scheduler;
 use super::worker::Worker;
 
@@ -119,10 +119,26 @@ impl Scheduler {
         run.waiting.iter().take(EXAMINED_MAX).position(is_allowed)
     }
 
-    /// Returns whether a worker may run a shard: unless the shard failed less often on another worker, which gets it.
+    /// Returns whether a worker may run a shard: unless the shard failed less often on another worker, which gets it. A
+    /// training also needs a device without one, and is not run twice for two runs.
     fn is_allowed(&self, id: ShardId, worker: &Worker, now: Time) -> bool {
+        if self.runs[&id.run].is_training && (!self.has_device_for_training(worker) || self.is_running_elsewhere(id)) {
+            return false;
+        }
         let failures = self.runs[&id.run].failures_on(id.index, worker);
         failures == 0 || !self.has_better_worker(id, failures, now)
+    }
+
+    fn has_device_for_training(&self, worker: &Worker) -> bool {
+        let is_training = |attempt: &&u64| self.runs[&self.attempts[*attempt].shard.run].is_training;
+        worker.attempts.iter().filter(is_training).count() < worker.registration.devices.len().max(1)
+    }
+
+    /// Returns whether a worker runs the same training for another run.
+    fn is_running_elsewhere(&self, id: ShardId) -> bool {
+        let state = |id: &ShardId| self.runs[&id.run].shards[id.index].state;
+        let same = self.parts.get(&self.runs[&id.run].shards[id.index].part);
+        same.into_iter().flatten().any(|other| *other != id && matches!(state(other), ShardState::Running(_)))
     }
 
     /// Goes through the runs of a class in the order of their turns, and returns the first for which `find` finds

@@ -37,6 +37,10 @@ impl Scheduler {
         match rows {
             Ok(rows_failed) => {
                 run.quarantined += 1;
+                for index in run.followers(id.index) {
+                    let message = "the training that it tests was given up".to_owned();
+                    self.quarantine(ShardId { run: id.run, index }, QuarantineCode::Task, message, &mut effects);
+                }
                 self.complete_shard(id, rows_failed, None, &mut effects);
             }
             Err(()) => {
@@ -94,6 +98,10 @@ impl Scheduler {
         shard.state = ShardState::Done;
         run.done += 1;
         run.windows_done += shard.windows;
+        for follower in run.followers(id.index) {
+            run.shards[follower].state = ShardState::Waiting;
+            run.waiting.push_back(follower);
+        }
         effects.push(Effect::ShardDone { shard: id, rows_failed, duration });
         if run.done == run.shards.len() {
             effects.push(Effect::RunDone { run: id.run });

@@ -25,6 +25,8 @@ pub(crate) enum QuarantineCode {
     Deadline,
     /// A worker panicked.
     Internal,
+    /// A training cannot be done anywhere.
+    Task,
 }
 
 impl fmt::Display for QuarantineCode {
@@ -34,6 +36,7 @@ impl fmt::Display for QuarantineCode {
             QuarantineCode::Device => "device",
             QuarantineCode::Deadline => "deadline",
             QuarantineCode::Internal => "internal",
+            QuarantineCode::Task => "task",
         })
     }
 }
@@ -63,7 +66,8 @@ impl AttemptFailure {
     pub(super) fn may_be_workers_fault(self) -> bool {
         !matches!(
             self,
-            AttemptFailure::Undeliverable | AttemptFailure::Reported(FailureKind::Stopped | FailureKind::HandedBack)
+            AttemptFailure::Undeliverable
+                | AttemptFailure::Reported(FailureKind::Stopped | FailureKind::HandedBack | FailureKind::Task)
         )
     }
 
@@ -120,6 +124,7 @@ impl FailureHistory {
         };
         let code = match kind {
             FailureKind::Stopped | FailureKind::HandedBack => return RetryDecision::RetryAfter(Duration::ZERO),
+            FailureKind::Task => return RetryDecision::Quarantine(QuarantineCode::Task),
             FailureKind::Unreadable if !self.accepts_unreadable => {
                 self.unreadable += 1;
                 self.accepts_unreadable = !has_better_worker || self.unreadable >= policy.failures_max;

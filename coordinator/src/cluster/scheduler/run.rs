@@ -19,6 +19,8 @@ pub(crate) struct NewRun {
     pub(crate) is_paused: bool,
     /// Workers load a model before they score the shards.
     pub(crate) has_model: bool,
+    /// The shards are trials and evaluations, of which a device runs one at a time.
+    pub(crate) is_training: bool,
     /// The shards whose parts are missing.
     pub(crate) shards: Vec<ShardSummary>,
 }
@@ -28,8 +30,10 @@ pub(crate) struct NewRun {
 pub(crate) struct ShardSummary {
     /// Name of the shard's part.
     pub(crate) part: String,
-    /// Planned windows.
+    /// Planned windows; of a training, what it costs in windows.
     pub(crate) windows: u64,
+    /// Index of the shard that must be done before: a test waits for its training.
+    pub(crate) after: Option<usize>,
 }
 
 /// Counts the shards of a run by their states.
@@ -52,6 +56,7 @@ pub(super) struct ScheduledRun {
     pub(super) class: DeviceClass,
     pub(super) priority: i32,
     pub(super) is_paused: bool,
+    pub(super) is_training: bool,
     /// A worker has loaded the run's model, if it has one: what its workers die of is not the model.
     pub(super) is_loaded: bool,
     /// The workers on which the model failed.
@@ -74,12 +79,15 @@ pub(super) struct ScheduledRun {
 pub(super) struct ScheduledShard {
     pub(super) part: String,
     pub(super) windows: u64,
+    pub(super) after: Option<usize>,
     pub(super) history: FailureHistory,
     pub(super) state: ShardState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ShardState {
+    /// Waits for the shard that must be done before.
+    Blocked,
     Waiting,
     /// Waits until this time before it is queued again.
     Delayed(Time),
@@ -95,18 +103,21 @@ impl ScheduledRun {
         let shards = new.shards.into_iter().map(|shard| ScheduledShard {
             part: shard.part,
             windows: shard.windows,
+            after: shard.after,
             history: FailureHistory::default(),
-            state: ShardState::Waiting,
+            state: if shard.after.is_some() { ShardState::Blocked } else { ShardState::Waiting },
         });
         let shards: Vec<ScheduledShard> = shards.collect();
+        let is_waiting = |index: &usize| shards[*index].state == ShardState::Waiting;
         ScheduledRun {
             class: new.class,
             priority: new.priority,
             is_paused: new.is_paused,
+            is_training: new.is_training,
             is_loaded: !new.has_model,
             model_tried: TriedWorkers::default(),
             load_deaths: 0,
-            waiting: (0..shards.len()).collect(),
+            waiting: (0..shards.len()).filter(is_waiting).collect(),
             shards,
             waiting_exclusive: VecDeque::new(),
             delayed: BTreeSet::new(),
@@ -141,6 +152,16 @@ impl ScheduledRun {
         self.queue_for(index).push_front(index);
     }
 
+    /// Returns the shards that wait for this one to be done.
+    pub(super) fn followers(&self, index: usize) -> Vec<usize> {
+        if !self.is_training {
+            return Vec::new();
+        }
+        let follows =
+            |(_, shard): &(usize, &ScheduledShard)| shard.after == Some(index) && shard.state == ShardState::Blocked;
+        self.shards.iter().enumerate().filter(follows).map(|(follower, _)| follower).collect()
+    }
+
     /// Removes a shard from the queue in which it waits.
     pub(super) fn dequeue(&mut self, index: usize) {
         match self.shards[index].state {
@@ -151,7 +172,7 @@ impl ScheduledRun {
                 self.waiting.retain(|other| *other != index);
                 self.waiting_exclusive.retain(|other| *other != index);
             }
-            ShardState::Running(_) | ShardState::Quarantined | ShardState::Done => {}
+            ShardState::Blocked | ShardState::Running(_) | ShardState::Quarantined | ShardState::Done => {}
         }
     }
 

@@ -179,6 +179,18 @@ impl Scheduler {
         }
     }
 
+    /// Says what the workers that train for a run are doing, for people to read.
+    pub(crate) fn activities(&self, id: RunId) -> Vec<String> {
+        let is_of_run = |attempt: &u64| self.attempts.get(attempt).is_some_and(|attempt| attempt.shard.run == id);
+        let of_worker = |worker: &Worker| {
+            let running = worker.running.iter().filter(|running| is_of_run(&running.attempt));
+            let said = running.filter(|running| !running.activity.is_empty());
+            said.map(|running| format!("{}: {}: {}", worker.registration.host, running.part, running.activity))
+                .collect::<Vec<_>>()
+        };
+        self.workers.values().flat_map(of_worker).collect()
+    }
+
     pub(crate) fn demand(&self, class: DeviceClass) -> Demand {
         let mut demand = Demand::default();
         for worker in self.workers.values().filter(|worker| worker.registration.device() == class) {

@@ -112,18 +112,14 @@ impl Scheduler {
                 }
                 let duration = now.saturating_sub(attempt.dispatched);
                 self.complete_shard(attempt.shard, scored.failed, Some(duration), effects);
+                if self.runs.get(&attempt.shard.run).is_some_and(|run| run.is_training) {
+                    // Other runs may wait for the same training.
+                    self.complete_waiting(&part, scored.failed, effects);
+                }
             }
             // The attempt is of an earlier coordinator, or was given up too early. The part is in the store all the
             // same.
-            Some(finished::Outcome::Scored(scored)) => {
-                for shard in self.parts.get(&part).cloned().unwrap_or_default() {
-                    let Some(run) = self.runs.get_mut(&shard.run) else { continue };
-                    if matches!(run.shards[shard.index].state, ShardState::Waiting | ShardState::Delayed(_)) {
-                        run.dequeue(shard.index);
-                        self.complete_shard(shard, scored.failed, None, effects);
-                    }
-                }
-            }
+            Some(finished::Outcome::Scored(scored)) => self.complete_waiting(&part, scored.failed, effects),
             Some(finished::Outcome::Failure(failure)) if is_current => {
                 let kind = AttemptFailure::Reported(failure.kind());
                 self.fail_attempt(number, kind, failure.message, now, effects);
@@ -133,6 +129,17 @@ impl Scheduler {
                 self.fail_attempt(number, AttemptFailure::Reported(FailureKind::Internal), message, now, effects);
             }
             Some(finished::Outcome::Failure(_)) | None => {}
+        }
+    }
+
+    /// Completes the waiting shards of this part.
+    fn complete_waiting(&mut self, part: &str, rows_failed: u64, effects: &mut Vec<Effect>) {
+        for shard in self.parts.get(part).cloned().unwrap_or_default() {
+            let Some(run) = self.runs.get_mut(&shard.run) else { continue };
+            if matches!(run.shards[shard.index].state, ShardState::Waiting | ShardState::Delayed(_)) {
+                run.dequeue(shard.index);
+                self.complete_shard(shard, rows_failed, None, effects);
+            }
         }
     }
 

@@ -75,7 +75,13 @@ fn a_shard_that_no_worker_has_fetched_is_not_blamed_for_deaths() {
 fn an_attempt_of_an_earlier_coordinator_continues() {
     let mut scheduler = Scheduler::new(Policy::default(), 2);
     scheduler.register_worker(registration("w", DeviceClass::Cpu, 2), Time::ZERO);
-    let running = |part: &str| Running { attempt: 77, part: part.to_owned(), windows_done: 3, scoring: true };
+    let running = |part: &str| Running {
+        attempt: 77,
+        part: part.to_owned(),
+        windows_done: 3,
+        scoring: true,
+        activity: String::new(),
+    };
     let report = |part: &str| Report { running: vec![running(part)], ..Report::default() };
     let effects = scheduler.handle_report("w", report("r-1"), seconds(1));
     assert_eq!(effects, [], "its run may still be being planned");

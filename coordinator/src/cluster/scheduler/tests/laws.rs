@@ -28,6 +28,7 @@ fn simulated_event() -> impl Strategy<Value = SimulatedEvent> {
         Just(FailureKind::Deadline),
         Just(FailureKind::Internal),
         Just(FailureKind::HandedBack),
+        Just(FailureKind::Task),
     ];
     prop_oneof![
         4 => (1..5u64).prop_map(SimulatedEvent::Time),
@@ -47,7 +48,11 @@ proptest! {
         slots in 1..4u32,
     ) {
         let mut world = World::new(slots);
-        let runs = [world.add("a", DeviceClass::Cpu, 0, 12), world.add("b", DeviceClass::Cpu, 1, 5)];
+        let runs = [
+            world.add("a", DeviceClass::Cpu, 0, 12),
+            world.add("b", DeviceClass::Cpu, 1, 5),
+            world.add_trainings("c", DeviceClass::Cpu, 4),
+        ];
         let mut generation = 0;
         let mut ids: Vec<String> = (0..4).map(|worker| format!("w{worker}-0")).collect();
         ids.iter().for_each(|id| world.join(id, DeviceClass::Cpu));
@@ -81,7 +86,7 @@ proptest! {
         living.push("last");
         world.finish_all(&living);
         prop_assert_eq!(&world.ended, &runs.into_iter().collect::<BTreeSet<_>>());
-        prop_assert_eq!(world.done.len(), 17);
+        prop_assert_eq!(world.done.len(), 25);
         prop_assert!(world.done.values().all(|count| *count == 1), "{:?}", world.done);
         prop_assert!(world.scheduler.attempts.is_empty());
         prop_assert!(world.failed.is_empty());

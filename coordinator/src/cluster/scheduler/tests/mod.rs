@@ -4,4 +4,5 @@
 mod cases;
 mod laws;
 mod sick_workers;
+mod trainings;
 mod world;

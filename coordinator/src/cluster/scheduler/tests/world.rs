@@ -14,8 +14,15 @@ pub(super) fn registration(id: &str, class: DeviceClass, slots: u32) -> Hello {
 }
 
 pub(super) fn new_run(name: &str, class: DeviceClass, priority: i32, count: usize) -> NewRun {
-    let shard = |index| ShardSummary { part: format!("{name}-{index}"), windows: 10 };
-    NewRun { class, priority, is_paused: false, has_model: true, shards: (0..count).map(shard).collect() }
+    let shard = |index| ShardSummary { part: format!("{name}-{index}"), windows: 10, after: None };
+    NewRun {
+        class,
+        priority,
+        is_paused: false,
+        has_model: true,
+        is_training: false,
+        shards: (0..count).map(shard).collect(),
+    }
 }
 
 pub(super) fn scored() -> finished::Outcome {
@@ -74,7 +81,18 @@ impl World {
     }
 
     pub(super) fn add(&mut self, run: &str, class: DeviceClass, priority: i32, count: usize) -> RunId {
-        let new = new_run(run, class, priority, count);
+        self.add_run(new_run(run, class, priority, count))
+    }
+
+    /// Adds a run of trainings, each of which has a test.
+    pub(super) fn add_trainings(&mut self, run: &str, class: DeviceClass, count: usize) -> RunId {
+        let training = |index| ShardSummary { part: format!("{run}-{index}"), windows: 10, after: None };
+        let test = |index| ShardSummary { part: format!("{run}-{index}-test"), windows: 10, after: Some(index) };
+        let shards = (0..count).map(training).chain((0..count).map(test)).collect();
+        self.add_run(NewRun { class, priority: 0, is_paused: false, has_model: false, is_training: true, shards })
+    }
+
+    fn add_run(&mut self, new: NewRun) -> RunId {
         let (id, effects) = self.scheduler.add_run(new.clone(), self.now);
         let shards = new.shards.into_iter().enumerate();
         self.parts.extend(shards.map(|(index, shard)| (ShardId { run: id, index }, shard.part)));
@@ -102,6 +120,7 @@ impl World {
             part: part.clone(),
             windows_done: 0,
             scoring: is_scoring(part),
+            activity: String::new(),
         });
         let finished = self.finished.get(id).cloned().unwrap_or_default();
         let report = Report { running: running.collect(), finished, draining: false, totals: None };
@@ -188,6 +207,12 @@ impl World {
         }
         for worker in self.scheduler.workers.values() {
             assert!(worker.attempts.len() <= worker.registration.slots as usize, "no more than it has slots");
+            let is_training = |attempt: &&u64| {
+                let attempt = &self.scheduler.attempts[*attempt];
+                self.scheduler.runs[&attempt.shard.run].is_training
+            };
+            // Attempts of an earlier coordinator aside.
+            assert!(worker.attempts.iter().filter(is_training).count() <= 1, "a device has one training");
             let is_exclusive = worker.attempts.iter().any(|attempt| self.scheduler.attempts[attempt].is_exclusive);
             assert!(!is_exclusive || worker.attempts.len() == 1, "an exclusive shard is alone");
         }
