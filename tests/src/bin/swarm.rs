@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use dqa_engine::shard::ShardOutcome;
 use dqa_pipelines::store::StoreResolver;
-use dqa_proto::v1::DeviceClass;
-use dqa_service::cluster::ShardTask;
+use dqa_proto::v1::{DeviceClass, FailureKind};
+use dqa_service::cluster::{ShardTask, TrainingTask};
 use dqa_service::net::Tls;
 use dqa_service::program::{self, ExitStatus};
 use dqa_tests::invented_scores::write_parts;
@@ -88,6 +88,15 @@ impl ShardExecutor for FakeExecutor {
         slot: DeviceSlot,
     ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
         score_blocking(move || self.score_shard(&task, &slot))
+    }
+
+    fn train(
+        self: Arc<Self>,
+        _task: TrainingTask,
+        _slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        let message = "stand-ins do not train".to_owned();
+        Box::pin(async { Err(ShardFailure { kind: FailureKind::Task, message, is_fatal: false }) })
     }
 }
 

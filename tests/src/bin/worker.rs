@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use dqa_engine::shard::ShardOutcome;
 use dqa_proto::v1::{DeviceClass, FailureKind};
-use dqa_service::cluster::ShardTask;
+use dqa_service::cluster::{ShardTask, TrainingTask};
 use dqa_service::program;
 use dqa_worker::cli::run;
 use dqa_worker::cluster::ModelExecutor;
@@ -84,6 +84,14 @@ impl ShardExecutor for FaultyExecutor {
         slot: DeviceSlot,
     ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
         score_blocking(move || self.score_shard(&task, &slot))
+    }
+
+    fn train(
+        self: Arc<Self>,
+        task: TrainingTask,
+        slot: DeviceSlot,
+    ) -> BoxFuture<'static, Result<ShardOutcome, ShardFailure>> {
+        score_blocking(move || self.models.run_training(&task, &slot))
     }
 }
 

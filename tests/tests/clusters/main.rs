@@ -11,3 +11,4 @@ mod several_runs;
 mod sick_workers;
 mod status;
 mod telemetry;
+mod trainings;

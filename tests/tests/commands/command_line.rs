@@ -35,7 +35,7 @@ fn no_flag_is_under_the_heading_of_others() {
     let shared: [(&str, &[&str]); 4] = [
         (headings::SECURITY, &certificates),
         (headings::LIMITS, &["pixels-max", "side-max", "bytes-max"]),
-        (headings::COORDINATOR, &["coordinator"]),
+        (headings::COORDINATOR, &["coordinator", "detach", "priority"]),
         (
             headings::MACHINE,
             &["threads", "decode-threads", "picture-mib", "device", "devices", "batch", "slots", "kept-mib", "offline"],

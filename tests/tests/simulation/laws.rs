@@ -9,6 +9,7 @@ use dqa_pipelines::parts;
 use dqa_pipelines::run::{RunRecord, RunState};
 use dqa_pipelines::store::{Store, StoreError};
 use dqa_pipelines::store_check::{self, ProblemKind};
+use dqa_pipelines::train::{TrialRecord, trial_key};
 use jiff::SignedDuration;
 use url::Url;
 
@@ -41,6 +42,9 @@ async fn check_store(world: &World) -> Vec<String> {
             Err(error) => broken.push(format!("{name}: {}", causes(&error))),
         }
     }
+    if let Err(error) = check_trials(&store, &mut broken).await {
+        broken.push(format!("the trials cannot be read: {}", causes(&error)));
+    }
     match check_files(&store).await {
         Ok(problems) => broken.extend(problems),
         Err(error) => broken.push(format!("the store cannot be checked: {}", causes(&error))),
@@ -69,6 +73,9 @@ async fn check_run(store: &Store, (run, record): (&SubmittedRun, &RunRecord), br
         let failure = record.failure.as_deref().unwrap_or("it says nothing");
         broken.push(format!("{name} is {}: {failure}", record.state));
         return;
+    }
+    if run.is_training {
+        return check_training(store, record, broken).await;
     }
     let mut pictures = BTreeSet::new();
     for part in &record.parts {
@@ -99,4 +106,32 @@ async fn check_run(store: &Store, (run, record): (&SubmittedRun, &RunRecord), br
     for missing in run.pictures.difference(&pictures) {
         broken.push(format!("{name}: {missing} has no row"));
     }
+}
+
+/// Checks that all trials and tests of a study are in the store, and its table.
+async fn check_training(store: &Store, record: &RunRecord, broken: &mut Vec<String>) {
+    let name = &record.name;
+    match record.training_counts {
+        Some(counts) if counts.units > 0 && counts.units == counts.done => {}
+        counts => broken.push(format!("{name} is complete, and its trainings are {counts:?}")),
+    }
+    match store.list_sorted(&format!("studies/by_study={name}")).await {
+        Ok(tables) if tables.len() == 1 => {}
+        Ok(tables) => broken.push(format!("{name} has {} tables", tables.len())),
+        Err(error) => broken.push(format!("{name}: {}", causes(&error))),
+    }
+}
+
+/// Checks that each trial that is complete has its predictions.
+async fn check_trials(store: &Store, broken: &mut Vec<String>) -> Result<(), StoreError> {
+    for record in TrialRecord::all(store).await?.iter().filter(|record| record.is_complete()) {
+        if record.kept.as_ref().is_none_or(|kept| kept.epoch != record.setup.epochs) {
+            broken.push(format!("trial {} is complete without all epochs", record.name));
+        }
+        let key = trial_key(&record.name, "predictions.parquet");
+        if let Err(error) = store.head(&key).await {
+            broken.push(format!("{key}: {}", causes(&error)));
+        }
+    }
+    Ok(())
 }

@@ -15,6 +15,7 @@ mod laws;
 mod net;
 mod object_store;
 mod scoring;
+mod training;
 mod user_host;
 mod worker_host;
 mod world;

@@ -15,7 +15,8 @@ use tonic::{Code, Response, Status};
 
 use super::data;
 use super::net::channel;
-use super::world::World;
+use super::training;
+use super::world::{SubmittedRun, World};
 
 const RUNS_MAX: usize = 4;
 
@@ -85,14 +86,18 @@ impl Users {
         let datasets: BTreeSet<&str> = data::DATASETS.choose_multiple(&mut self.random, count).copied().collect();
         let name = format!("r{number}");
         let datasets: Vec<String> = datasets.into_iter().map(str::to_owned).collect();
-        self.world.change_run(&name, |run| run.datasets = datasets);
+        let is_training = self.random.random_ratio(1, 3);
+        self.world.change_run(&name, |run| {
+            run.datasets = datasets;
+            run.is_training = is_training;
+        });
         self.submit(&name).await;
     }
 
     /// Submits a run, for the first time or again.
     async fn submit(&mut self, name: &str) {
         let world = self.world.clone();
-        let datasets = world.submitted()[name].datasets.clone();
+        let SubmittedRun { datasets, is_training, .. } = world.submitted()[name].clone();
         let pictures = datasets.iter().flat_map(|dataset| data::pictures(&world, dataset)).collect();
         world.change_run(name, |run| run.is_cancelled = false);
         let request = v1::RunRequest {
@@ -100,7 +105,8 @@ impl Users {
             definitions: datasets.iter().map(|dataset| data::definition(&world, dataset)).collect(),
             device: v1::DeviceClass::Cpu.into(),
             shard_windows: 4,
-            metrics: vec!["entropy".to_owned()],
+            metrics: if is_training { Vec::new() } else { vec!["entropy".to_owned()] },
+            training: if is_training { training_json(name, &datasets) } else { Vec::new() },
             ..v1::RunRequest::default()
         };
         let submit = async |mut client: Client| {
@@ -180,6 +186,8 @@ impl Users {
                 match run.state() {
                     // Shards on which too many machines have failed by chance: no machine fails any more.
                     RunState::Complete if failed > 0 => self.control(&name, "retry").await,
+                    // Trainings, likewise; and a plan whose coordinator was killed three times by chance.
+                    RunState::Failed if is_chance(&run.failure) => self.resume(&name).await,
                     RunState::Complete | RunState::Failed => break,
                     RunState::Cancelled => self.submit(&name).await,
                     RunState::Paused => self.resume(&name).await,
@@ -198,4 +206,13 @@ impl Users {
         }
         None
     }
+}
+
+fn training_json(name: &str, datasets: &[String]) -> Vec<u8> {
+    serde_json::to_vec(&training::request(name, datasets)).expect("a request has text for keys")
+}
+
+/// Returns whether chance alone failed a run: as many machines failed as would if they failed of the run itself.
+fn is_chance(failure: &str) -> bool {
+    failure.contains("cannot be done") || failure.contains("planning was begun")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dqa_proto::PROTOCOL_VERSION;
 use dqa_proto::v1::{DeviceClass, Hello};
-use dqa_service::cluster::ShardTask;
+use dqa_service::cluster::Task;
 use dqa_service::net::AuthInterceptor;
 use dqa_worker::cluster::{Node, Session};
 use tokio::runtime::Handle;
@@ -57,7 +57,7 @@ pub(super) async fn run(world: Rc<World>, machine: String) -> turmoil::Result {
 async fn poll_forever(world: &World, node: &Arc<Node>, (id, machine): (&str, &str), poll: &Notify) {
     loop {
         for text in world.exchange.take(id, machine) {
-            let (node, task) = (node.clone(), ShardTask::from_text(&text).expect("coordinators write tasks"));
+            let (node, task) = (node.clone(), Task::from_text(&text).expect("coordinators write tasks"));
             // Its outcome is in the node's reports.
             spawn_local(async move { node.run(task).await.map(drop) });
         }

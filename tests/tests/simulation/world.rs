@@ -41,6 +41,8 @@ pub(super) struct World {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SubmittedRun {
     pub(super) datasets: Vec<String>,
+    /// Whether it trains, and does not score.
+    pub(super) is_training: bool,
     /// Whether a coordinator has accepted it.
     pub(super) is_accepted: bool,
     /// Whether a coordinator has said that it is cancelled, and nobody asked for it again.
