@@ -8,6 +8,7 @@ use dqa_service::portable_model::IdentifiedTrainingModel;
 use dqa_service::program::{ExitStatus, command_line, host, with_hint};
 
 use super::{Args, read_splits, read_study, study_name, with_overrides};
+use crate::cli::cluster_training_args::ClusterTrainingArgs;
 use crate::cli::coordinator_client::{Client, RemoteTraining, device_class, get_report, table_format};
 use crate::cli::output::print_text;
 use crate::cli::submit::find_definitions;
@@ -22,7 +23,7 @@ pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Resu
             "leave out --coordinator; `submit --metrics all --coordinator` scores on a cluster",
         ));
     };
-    refuse_local_flags(args)?;
+    ClusterTrainingArgs::refuse_local_flags(args.skip_unreadable, args.dry_run)?;
     let splits = read_splits(&args.splits_file)?;
     let study = with_overrides(args, study, splits.first().map(|splits| splits.splits.len()))?;
     let definitions = find_definitions(&study.datasets)?;
@@ -63,17 +64,6 @@ pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Resu
         print_text(&get_report(&mut client, report).await?)?;
     }
     Ok(ExitStatus::All)
-}
-
-fn refuse_local_flags(args: &Args) -> anyhow::Result<()> {
-    let (flag, hint) = if args.skip_unreadable {
-        ("--skip-unreadable", "it reads all pictures on this machine; a manifest or `[exclude]` leaves pictures out")
-    } else if args.dry_run {
-        ("--dry-run", "a coordinator only plans what it is to train")
-    } else {
-        return Ok(());
-    };
-    Err(with_hint(anyhow!("{flag} cannot be combined with --coordinator"), hint))
 }
 
 /// Opens the models that the study may start from.

@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use dqa_engine::train::BaseModel;
 use dqa_pipelines::dataset::Definition;
 use dqa_pipelines::train::{Setup, TrialRecord};
 use dqa_pipelines::training::{TrainedSplits, TrainingRequest, TrainingWork};
 use dqa_proto::v1;
 use dqa_service::portable_model::IdentifiedTrainingModel;
-use dqa_service::program::{ExitStatus, note, with_hint};
+use dqa_service::program::{ExitStatus, note};
 
 use super::results::Results;
 use super::{Args, RESULT_FILES, check_final, only_splits, out_folder, splits_options};
+use crate::cli::cluster_training_args::ClusterTrainingArgs;
 use crate::cli::coordinator_client::{Client, RemoteTraining, copy_trial_file, device_class, get_report};
 use crate::cli::submit::find_definitions;
 use crate::cli::training_data;
@@ -22,7 +23,7 @@ const NAME_DIGITS: usize = 8;
 
 /// Submits the trainings, waits until they have ended, and shows their results.
 pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Result<ExitStatus> {
-    refuse_local_flags(args)?;
+    ClusterTrainingArgs::refuse_local_flags(args.skip_unreadable, args.dry_run)?;
     let setup = args.setup.read()?;
     if args.is_final {
         check_final(&setup)?;
@@ -62,17 +63,6 @@ pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Resu
         show(args, &setup, name, &mut client).await?;
     }
     Ok(ExitStatus::All)
-}
-
-fn refuse_local_flags(args: &Args) -> anyhow::Result<()> {
-    let (flag, hint) = if args.skip_unreadable {
-        ("--skip-unreadable", "it reads all pictures on this machine; a manifest or `[exclude]` leaves pictures out")
-    } else if args.dry_run {
-        ("--dry-run", "a coordinator only plans what it is to train")
-    } else {
-        return Ok(());
-    };
-    Err(with_hint(anyhow!("{flag} cannot be combined with --coordinator"), hint))
 }
 
 /// Returns the name of the run: the same for the same training, so that the same command follows it.
