@@ -11,7 +11,6 @@ use dqa_model::Views;
 use dqa_pipelines::dataset::CheckReport;
 use dqa_pipelines::metric::MetricSelection;
 use dqa_pipelines::model_spec::ModelSpec;
-use dqa_pipelines::names::RunName;
 use dqa_pipelines::registry::{self, RegistryError};
 use dqa_pipelines::report::{self, ReportOptions};
 use dqa_pipelines::run::{RUNS, RunRecord, RunRecordError, RunRequest, RunState};
@@ -66,7 +65,7 @@ pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), S
         if plane.runs.get(&name).is_some() {
             continue;
         }
-        let record = match take_over(plane, &name).await {
+        let record = match RunRecord::take_over(&plane.store, &name, plane.term).await {
             Ok(Some(record)) => record,
             Ok(None) => continue,
             Err(RunRecordError::Store(error)) if !error.is_object_specific() => return Err(error),
@@ -82,17 +81,6 @@ pub(super) async fn start_stored_runs(plane: &Arc<ControlPlane>) -> Result<(), S
     }
     futures::future::join_all(started).await;
     Ok(())
-}
-
-/// Returns the record of an active run of this coordinator's store, after writing this leader's term into it: from then on a
-/// leader before this one, which may have been stopped in the middle of a change, cannot write it any more.
-async fn take_over(plane: &ControlPlane, name: &RunName) -> Result<Option<RunRecord>, RunRecordError> {
-    let record = RunRecord::find(&plane.store, name).await?;
-    let Some(mut record) = record.filter(|record| record.request.is_some() && record.state.is_active()) else {
-        return Ok(None);
-    };
-    record.write_by(&plane.store, plane.record_writer()).await?;
-    Ok(Some(record))
 }
 
 /// Ends a run here whose record in the store is not this coordinator's: a command has taken the run over, has completed

@@ -50,6 +50,34 @@ impl RunRecord {
         }
     }
 
+    /// Writes a leader's term into the record of a coordinator's active run, and returns the record: from then on a leader before
+    /// this one cannot write it any more. What such a leader writes while the record is looked at is not written over: it may
+    /// have ended the run. None if there is no such run.
+    ///
+    /// # Errors
+    /// If a leader of a later term has written the record, it cannot be read, or the store fails.
+    pub async fn take_over(store: &Store, name: &RunName, term: u64) -> Result<Option<RunRecord>, RunRecordError> {
+        let key = RunRecord::key(name);
+        let mut tries = 1;
+        loop {
+            let (stored, version) = match store.get_versioned(&key).await {
+                Err(error) if error.is_not_found() => return Ok(None),
+                stored => stored?,
+            };
+            let wrong = |source| RunRecordError::Record { run: name.to_string(), source };
+            let mut record: RunRecord = serde_json::from_slice(&stored).map_err(wrong)?;
+            if record.request.is_none() || !record.state.is_active() {
+                return Ok(None);
+            }
+            check_term(name, &stored, term)?;
+            record.term = Some(term);
+            match store.replace(&key, record.to_text(), &version).await {
+                Err(error) if error.is_changed() && tries < TRIES_MAX => tries += 1,
+                written => return Ok(written.map(|()| Some(record))?),
+            }
+        }
+    }
+
     async fn replace(&self, store: &Store, term: u64) -> Result<(), RunRecordError> {
         let (key, text) = (RunRecord::key(&self.name), self.to_text());
         let (stored, version) = match store.get_versioned(&key).await {
@@ -147,6 +175,28 @@ mod tests {
         stopped.write_by(&store, leader(3)).await.unwrap();
         RunRecord::delete_as_leader(&store, &stopped.name, 3).await.unwrap();
         assert_eq!(RunRecord::find(&store, &stopped.name).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_ends_while_it_is_taken_over_stays_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().to_str().unwrap(), Path::new("")).unwrap();
+        let request = serde_json::json!({
+            "algorithms": [], "device": "cpu", "priority": 0, "allow_missing": false, "retry_failed": false, "replicates": 0, "seed": 0,
+        });
+        for round in 0..16 {
+            let (old, new) = (2 * round + 1, 2 * round + 2);
+            let mut active = record();
+            active.request = Some(serde_json::from_value(request.clone()).unwrap());
+            active.write_by(&store, leader(old)).await.unwrap();
+            let mut cancelled = active.clone();
+            cancelled.state = RunState::Cancelled;
+            let taking = RunRecord::take_over(&store, &active.name, new);
+            let (written, taken) = tokio::join!(cancelled.write_by(&store, leader(old)), taking);
+            let stored = RunRecord::find(&store, &active.name).await.unwrap().unwrap();
+            assert_eq!(written.is_ok(), stored.state == RunState::Cancelled, "what was acknowledged stays");
+            assert_eq!(taken.unwrap().is_some(), stored.term == Some(new));
+        }
     }
 
     #[tokio::test]
