@@ -24,6 +24,8 @@ mod output;
 mod progress;
 mod query;
 mod redefine_args;
+#[cfg(feature = "cluster")]
+mod remote_training;
 mod report;
 mod resource_args;
 mod result_format;

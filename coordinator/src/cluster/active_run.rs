@@ -79,17 +79,17 @@ enum Work {
 struct ScheduledTrainings {
     plan: TrainingPlan,
     done: u64,
-    /// What was given up: name and reason.
+    /// The names of trainings that were given up, each with the reason.
     given_up: Vec<(String, String)>,
 }
 
-/// What the scheduler says of an attempt.
+/// An attempt as the scheduler orders it.
 pub(super) struct AttemptOrder {
     pub(super) attempt: u64,
     pub(super) deadline: Duration,
     /// The worker must run nothing else meanwhile.
     pub(super) is_exclusive: bool,
-    /// What cannot be read is given up.
+    /// Pictures that the worker cannot read become rows with an error, or end a training. Otherwise they fail the attempt.
     pub(super) accepts_unreadable: bool,
 }
 

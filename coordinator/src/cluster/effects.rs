@@ -177,7 +177,9 @@ impl ControlPlane {
     fn quarantine(self: &Arc<Self>, id: ShardId, code: String, message: String) {
         metrics::SHARDS_QUARANTINED.inc();
         let plane = self.clone();
-        if let Some(run) = self.runs.get_scheduled(id.run).filter(|run| run.give_up_training(id.index, &message)) {
+        if let Some(run) = self.runs.get_scheduled(id.run)
+            && run.give_up_training(id.index, &message)
+        {
             error!(run = %run.name, training = run.shard_name(id.index), why = message, "training given up");
             // Not within the change of the scheduler that decided it.
             tokio::spawn(async move {

@@ -270,7 +270,7 @@ impl TrainingPlan {
         Ok(Some(TrainedSplits { splits: splits.clone(), records }))
     }
 
-    /// Reads the results of a study; `so_far`: those that are made. None if the request is no study.
+    /// Reads the results of a study. With `so_far`, those that are not made yet are left out. None if the request is no study.
     ///
     /// # Errors
     /// If the store fails, or lacks a result.

@@ -44,7 +44,7 @@ pub struct StudyUnit {
     pub line: usize,
     /// The split, from 1.
     pub split: usize,
-    /// What it costs in scored windows, by estimate.
+    /// Its estimated cost in scored windows.
     pub windows: u64,
     /// Name of the trial whose model a test needs, if it needs one.
     pub after: Option<String>,

@@ -6,7 +6,6 @@ mod query_rows;
 mod run_lookup;
 mod run_watch;
 mod status_watch;
-mod training;
 mod wire;
 mod worker_table;
 
@@ -16,6 +15,5 @@ pub(super) use query_rows::{StreamFailure, read_rows};
 pub(super) use run_lookup::{find_named_run, find_run, find_runs};
 pub(super) use run_watch::{has_ended, paused_line, run_line, wait_until_ended, wait_until_planned};
 pub(super) use status_watch::watch_overview;
-pub(super) use training::{RemoteTraining, copy_trial_file};
 pub(super) use wire::{device_class, group_agreement, report_request, run_summary, table_format, table_to_wire};
 pub(super) use worker_table::print_workers;

@@ -9,8 +9,9 @@ use dqa_service::program::{ExitStatus, command_line, host, with_hint};
 
 use super::{Args, read_splits, read_study, study_name, with_overrides};
 use crate::cli::cluster_training_args::ClusterTrainingArgs;
-use crate::cli::coordinator_client::{Client, RemoteTraining, device_class, get_report, table_format};
+use crate::cli::coordinator_client::{Client, get_report, table_format};
 use crate::cli::output::print_text;
+use crate::cli::remote_training::RemoteTraining;
 use crate::cli::submit::find_definitions;
 use crate::study::{BaseModels, model_keys};
 
@@ -54,11 +55,9 @@ pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Resu
             provenance: vec![("dqa.host".to_owned(), host()), ("dqa.command".to_owned(), command_line())],
         },
         definitions,
-        device: device_class(&args.resources.device)?,
-        priority: args.cluster.priority,
-        redefine: &args.redefine.names,
-        detach: args.cluster.detach,
-        coordinator: args.cluster.coordinator.url.as_deref().unwrap_or_default(),
+        resources: &args.resources,
+        redefine: &args.redefine,
+        cluster: &args.cluster,
     };
     if training.run(&mut client).await? {
         print_text(&get_report(&mut client, report).await?)?;

@@ -315,15 +315,19 @@ async fn copy_out(args: &Args, store: &Store, record: &TrialRecord, trials: usiz
         let path = folder.join(file);
         match store.get(&trial_key(&record.name, file)).await {
             Ok(bytes) => std::fs::write(&path, bytes).with_context(|| cannot_write(&path))?,
-            // The trial did not train this, and a file of an earlier training must not be taken for its result.
-            Err(error) if error.is_not_found() => match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| cannot_write(&path));
-                }
-                _ => {}
-            },
+            Err(error) if error.is_not_found() => remove_stale(&path)?,
             Err(error) => return Err(error.into()),
         }
     }
     Ok(())
+}
+
+/// Removes a file that the trial did not train: one of an earlier training must not be taken for its result.
+fn remove_stale(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
 }

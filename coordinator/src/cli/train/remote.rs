@@ -12,9 +12,10 @@ use dqa_service::portable_model::IdentifiedTrainingModel;
 use dqa_service::program::{ExitStatus, note};
 
 use super::results::Results;
-use super::{Args, RESULT_FILES, check_final, only_splits, out_folder, splits_options};
+use super::{Args, RESULT_FILES, check_final, only_splits, out_folder, remove_stale, splits_options};
 use crate::cli::cluster_training_args::ClusterTrainingArgs;
-use crate::cli::coordinator_client::{Client, RemoteTraining, copy_trial_file, device_class, get_report};
+use crate::cli::coordinator_client::{Client, get_report};
+use crate::cli::remote_training::{RemoteTraining, copy_trial_file};
 use crate::cli::submit::find_definitions;
 use crate::cli::training_data;
 
@@ -53,11 +54,9 @@ pub(in crate::cli) async fn run(args: &Args, mut client: Client) -> anyhow::Resu
         request,
         models,
         definitions,
-        device: device_class(&args.resources.device)?,
-        priority: args.cluster.priority,
-        redefine: &args.redefine.names,
-        detach: args.cluster.detach,
-        coordinator: args.cluster.coordinator.url.as_deref().unwrap_or_default(),
+        resources: &args.resources,
+        redefine: &args.redefine,
+        cluster: &args.cluster,
     };
     if training.run(&mut client).await? {
         show(args, &setup, name, &mut client).await?;
@@ -94,7 +93,10 @@ async fn show(args: &Args, setup: &Setup, name: String, client: &mut Client) -> 
 async fn copy(client: &mut Client, record: &TrialRecord, folder: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot write {}", folder.display()))?;
     for file in RESULT_FILES {
-        copy_trial_file(client, &record.name, file, &folder.join(file)).await?;
+        let path = folder.join(file);
+        if !copy_trial_file(client, &record.name, file, &path).await? {
+            remove_stale(&path)?;
+        }
     }
     note(format_args!("split {}: {}", record.split, folder.display()));
     Ok(())

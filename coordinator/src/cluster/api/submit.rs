@@ -6,7 +6,6 @@ use dqa_pipelines::names::{DatasetName, NameError};
 use dqa_pipelines::registry;
 use dqa_pipelines::run::{RunRecord, RunRequest};
 use dqa_proto::{hint, refused, v1};
-use dqa_service::program::host;
 use tonic::{Code, Status};
 use tracing::info;
 
@@ -16,7 +15,7 @@ use crate::cluster::active_run::ActiveRun;
 use crate::cluster::control_plane::ControlPlane;
 use crate::cluster::grpc_status::{from_registry_error, from_run_error, from_write_error, invalid};
 use crate::cluster::{run_lifecycle, run_view};
-use crate::run::RunMismatch;
+use crate::run::{self, RunMismatch};
 
 /// Runs that have not ended: each has a thread.
 const ACTIVE_RUNS_MAX: usize = 1000;
@@ -33,8 +32,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
     let datasets: Vec<registry::RequestedDataset> =
         submission.definitions.iter().map(registry::RequestedDataset::new).collect();
     registry::check(&plane.store, &datasets, &redefine).await.map_err(from_registry_error)?;
-    let provenance = [("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()), ("host".to_owned(), host())];
-    let record = submission.new_record(name.clone(), earlier.as_ref(), provenance.into()).map_err(|error| {
+    let record = submission.new_record(name.clone(), earlier.as_ref(), run::provenance()).map_err(|error| {
         let message = dqa_pipelines::causes(&error).to_string();
         hint(refused(Code::AlreadyExists, "other_run", message), RunMismatch::HINT)
     })?;

@@ -1,6 +1,5 @@
 //! Submits trainings: new ones, or some that the store has begun.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dqa_engine::train::BaseModel;
@@ -10,7 +9,6 @@ use dqa_pipelines::run::{DatasetSpec, RunCounts, RunRecord, RunRequest, RunSpec,
 use dqa_pipelines::training::{TrainingModel, TrainingRequest, TrainingWork};
 use dqa_proto::v1::{self, DeviceClass};
 use dqa_proto::{hint, refused};
-use dqa_service::program::host;
 use dqa_service::wire::device_class_name;
 use jiff::Timestamp;
 use tonic::{Code, Status};
@@ -60,10 +58,7 @@ pub(super) async fn submit(plane: &Arc<ControlPlane>, submitted: v1::RunRequest)
         counted: None,
         parts_digest: None,
         term: earlier.and_then(|earlier| earlier.term),
-        provenance: BTreeMap::from([
-            ("dqa".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-            ("host".to_owned(), host()),
-        ]),
+        provenance: crate::run::provenance(),
         parts: Vec::new(),
         request: Some(request),
         failure: None,

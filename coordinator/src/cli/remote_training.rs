@@ -5,44 +5,41 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 use dqa_pipelines::dataset::Definition;
-use dqa_pipelines::names::DatasetName;
-use dqa_pipelines::train::trial_key;
 use dqa_pipelines::training::TrainingRequest;
 use dqa_proto::v1;
 use dqa_service::portable_model::IdentifiedTrainingModel;
 use dqa_service::program::{end_on_signal, note, with_hint};
 use tokio::io::AsyncWriteExt;
 
-use super::client::{Client, require_run, status_error};
-use super::model_upload::upload_model;
-use super::run_watch::{has_ended, run_line, wait_until_ended, wait_until_planned};
+use super::cluster_training_args::ClusterTrainingArgs;
+use super::coordinator_client::{
+    Client, device_class, has_ended, require_run, run_line, status_error, upload_model, wait_until_ended,
+    wait_until_planned,
+};
+use super::redefine_args::RedefineArgs;
+use super::resource_args::TrainingResourceArgs;
 
 /// The first version of the protocol with trainings.
 const TRAININGS_SINCE: u32 = 6;
 
 /// Trainings for a coordinator.
-pub(in crate::cli) struct RemoteTraining<'a> {
+pub(super) struct RemoteTraining<'a> {
     /// The name of their run.
-    pub(in crate::cli) name: String,
-    /// What they are, without the models.
-    pub(in crate::cli) request: TrainingRequest,
+    pub(super) name: String,
+    /// The request; its models are filled in when it is submitted.
+    pub(super) request: TrainingRequest,
     /// The models, which are uploaded.
-    pub(in crate::cli) models: Vec<IdentifiedTrainingModel>,
-    pub(in crate::cli) definitions: Vec<Definition>,
-    pub(in crate::cli) device: v1::DeviceClass,
-    pub(in crate::cli) priority: i32,
-    /// Data sets that replace others of their names.
-    pub(in crate::cli) redefine: &'a [DatasetName],
-    /// Whether to return once the trainings are planned.
-    pub(in crate::cli) detach: bool,
-    /// The coordinator's address, for hints.
-    pub(in crate::cli) coordinator: &'a str,
+    pub(super) models: Vec<IdentifiedTrainingModel>,
+    pub(super) definitions: Vec<Definition>,
+    pub(super) resources: &'a TrainingResourceArgs,
+    pub(super) redefine: &'a RedefineArgs,
+    pub(super) cluster: &'a ClusterTrainingArgs,
 }
 
 impl RemoteTraining<'_> {
     /// Submits the trainings and waits until they have ended, or with `detach` until they are planned. Returns whether they are
     /// complete.
-    pub(in crate::cli) async fn run(self, client: &mut Client) -> anyhow::Result<bool> {
+    pub(super) async fn run(self, client: &mut Client) -> anyhow::Result<bool> {
         let end = end_on_signal(|| vec!["nothing was submitted: the same command begins again".to_owned()])?;
         let files: Vec<_> = self.models.iter().flat_map(|model| model.files.clone()).collect();
         if upload_model(client, &files).await? < TRAININGS_SINCE {
@@ -54,9 +51,9 @@ impl RemoteTraining<'_> {
         let run = v1::RunRequest {
             name: self.name,
             definitions: self.definitions.iter().map(Definition::to_toml).collect(),
-            device: self.device.into(),
-            priority: self.priority,
-            redefine: self.redefine.iter().map(ToString::to_string).collect(),
+            device: device_class(&self.resources.device)?.into(),
+            priority: self.cluster.priority,
+            redefine: self.redefine.names.iter().map(ToString::to_string).collect(),
             training: serde_json::to_vec(&training).context("the request cannot be written as JSON")?,
             ..v1::RunRequest::default()
         };
@@ -65,14 +62,14 @@ impl RemoteTraining<'_> {
         note(format_args!("{}", run_line(&run)));
         drop(end);
         let _end = end_on_signal({
-            let (run, coordinator) = (run.name.clone(), self.coordinator.to_owned());
+            let (run, coordinator) = (run.name.clone(), self.cluster.coordinator.url.clone().unwrap_or_default());
             move || goes_on_lines(&run, &coordinator)
         })?;
-        let run = match self.detach {
+        let run = match self.cluster.detach {
             true => wait_until_planned(client, &run.name).await?,
             false => wait_until_ended(client, &run.name).await?,
         };
-        if self.detach && !has_ended(&run) {
+        if self.cluster.detach && !has_ended(&run) {
             note(format_args!("run {} is planned and goes on there", run.name));
             note(format_args!("the same command without --detach follows it and shows its results"));
             return Ok(false);
@@ -103,12 +100,7 @@ fn require_complete(run: &v1::Run) -> anyhow::Result<()> {
 }
 
 /// Copies a file of a trial to this machine. Returns whether the trial has one.
-pub(in crate::cli) async fn copy_trial_file(
-    client: &mut Client,
-    trial: &str,
-    file: &str,
-    path: &Path,
-) -> anyhow::Result<bool> {
+pub(super) async fn copy_trial_file(client: &mut Client, trial: &str, file: &str, path: &Path) -> anyhow::Result<bool> {
     let cannot_write = || format!("cannot write {}", path.display());
     let request = v1::GetTrialFileRequest { trial: trial.to_owned(), file: file.to_owned() };
     let mut pieces = match client.get_trial_file(request).await {
@@ -120,6 +112,6 @@ pub(in crate::cli) async fn copy_trial_file(
     while let Some(piece) = pieces.message().await.map_err(|status| status_error(&status))? {
         out.write_all(&piece.data).await.with_context(cannot_write)?;
     }
-    out.flush().await.with_context(|| format!("cannot write {} of {}", path.display(), trial_key(trial, file)))?;
+    out.flush().await.with_context(cannot_write)?;
     Ok(true)
 }
